@@ -1,0 +1,43 @@
+# `make help` lists the targets. Only Python 3.11+, git and make are needed beforehand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# The run-time environment alone: what `make demo` needs.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.runtime ## Deploy a tenant with Terraform over JetStream, show it, dispose of it again
+	@bash examples/demo/demo.sh
+
+test: $(VENV)/.dev ## Pass the whole test suite
+	$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Style, import rules, Terraform formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev ## Types, strictly
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## Measure the figures of docs/performance.md; writes bench.json
+	$(BIN)/python tests/benchmarks/bench.py
+
+lock: $(VENV)/.dev ## Renew the hashed lock files from pyproject.toml
+	$(BIN)/python requirements/lock.py
+
+clean: ## Remove the environment
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Messaging: a port, and one adapter per bus."""

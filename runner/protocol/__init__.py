@@ -1,0 +1,1 @@
+"""The native protocol: what crosses the bus, and under which subjects. Described in docs/protocol.md."""
