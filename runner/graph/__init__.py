@@ -7,7 +7,6 @@ and the engine can both use it.
 from runner.graph.references import (
     ABSENT,
     Absent,
-    InsideSecret,
     default_target,
     is_secret_reference,
     parse_secret_reference,
@@ -22,7 +21,6 @@ __all__ = [
     "ABSENT",
     "Absent",
     "Cycle",
-    "InsideSecret",
     "Pairs",
     "cycles",
     "default_target",

@@ -10,15 +10,14 @@ Further segments go into objects by key and into arrays by number, from 0. What 
 null: a JSON null is a value like any other.
 
 A secret travels as ``{"$secret": "<reference>"}``. It passes through untouched. A segment that goes *into* a secret
-cannot be followed without the key: `resolve` answers `InsideSecret`, and `resolve_inputs` makes of it a secret
-reference with the rest of the way as a JSON pointer (RFC 6901) in its fragment, ``{"$secret": "<reference>#/name"}``.
-Whoever resolves secrets splits it with `parse_secret_reference` and goes on with `walk`.
+cannot be followed without the key: the answer is then a secret reference with the rest of the way as a JSON pointer
+(RFC 6901) in its fragment, ``{"$secret": "<reference>#/name"}``. Whoever resolves secrets splits it with
+`parse_secret_reference`, goes on with `walk`, and finds out only then whether there is anything.
 
 Source: The Orchestrator, "Resource Model: Orchestrations and Activities"; docs/decisions/input-targets.md.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -53,23 +52,6 @@ class Reference(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class InsideSecret:
-    """The source points into a secret.
-
-    Attributes:
-        reference: The secret's reference.
-        path: The segments that are still to go once it is resolved; never empty.
-    """
-
-    reference: str
-    path: tuple[str, ...]
-
-    def as_reference(self) -> dict[str, str]:
-        """A secret reference of its own, ``{"$secret": "<reference>#/<pointer>"}``."""
-        return secret_reference(self.reference, self.path)
-
-
 def is_secret_reference(value: Any) -> bool:
     """Whether a JSON value is a secret by reference: an object with ``$secret``, a string, and nothing else."""
     return isinstance(value, Mapping) and len(value) == 1 and isinstance(value.get(_MARK), str)
@@ -91,11 +73,11 @@ def parse_secret_reference(value: Mapping[str, str]) -> tuple[str, tuple[str, ..
 
 
 def walk(value: Any, segments: Sequence[str]) -> Any:
-    """What stands at ``segments`` inside ``value``; `ABSENT`, or `InsideSecret` where a secret bars the way."""
+    """What stands at ``segments`` inside ``value``, or `ABSENT`; a secret reference where a secret bars the way."""
     for index, segment in enumerate(segments):
         if is_secret_reference(value):
             reference, path = parse_secret_reference(value)
-            return InsideSecret(reference, (*path, *segments[index:]))
+            return secret_reference(reference, (*path, *segments[index:]))
         value = _step(value, segment)
         if value is ABSENT:
             return ABSENT
@@ -118,7 +100,7 @@ def resolve(
         activity_ids: Ids that are activities even when they have no outputs (yet); those with outputs always are.
 
     Returns:
-        A JSON value, `ABSENT`, or `InsideSecret`.
+        A JSON value or `ABSENT`.
     """
     if source in input_data:
         return input_data[source]
@@ -148,10 +130,8 @@ def resolve_inputs(
     found = {}
     for reference in activity_inputs:
         value = resolve(reference.source, input_data, outputs_by_activity, activity_ids=activity_ids)
-        if value is ABSENT:
-            continue
-        target = reference.target or default_target(reference.source, input_data.keys())
-        found[target] = value.as_reference() if isinstance(value, InsideSecret) else value
+        if value is not ABSENT:
+            found[reference.target or default_target(reference.source, input_data.keys())] = value
     return found
 
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from runner.graph import (
     ABSENT,
-    InsideSecret,
     default_target,
     is_secret_reference,
     parse_secret_reference,
@@ -78,12 +77,12 @@ def test_absent_is_false_and_not_null():
 
 
 def test_going_into_a_secret_says_where_and_what_is_left_to_go():
-    assert resolve("keys.pair.private.pem", INPUT, OUTPUTS) == InsideSecret("s1", ("private", "pem"))
+    assert resolve("keys.pair.private.pem", INPUT, OUTPUTS) == {"$secret": "s1#/private/pem"}
 
 
 def test_going_into_a_part_of_a_secret_goes_on_from_there():
     value = secret_reference("s1", ("private",))
-    assert walk(value, ["pem"]) == InsideSecret("s1", ("private", "pem"))
+    assert walk(value, ["pem"]) == {"$secret": "s1#/private/pem"}
 
 
 @pytest.mark.parametrize(
