@@ -1,0 +1,236 @@
+import asyncio
+import re
+from types import MappingProxyType
+
+import pytest
+from dict_documents import DictDocuments
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.errors import InvalidInput, Refused, UnknownThing
+from runner.secrets.keys import Key, Keyring
+from runner.secrets.references import is_well_formed, reference_from, wrapped
+from runner.secrets.store import SecretStore
+
+OLD, NEW = (Key.derive(bytes([n]) * 32) for n in range(2))
+RING = Keyring((OLD,))
+ROTATED = Keyring((NEW, OLD))
+CANARY = "canary-7Zp$x"
+
+
+@pytest.fixture
+def documents() -> DictDocuments:
+    return DictDocuments()
+
+
+@pytest.fixture
+def store(documents) -> SecretStore:
+    return SecretStore(documents, RING)
+
+
+async def every_byte(documents) -> bytes:
+    keys = await documents.keys()
+    found = [await documents.get(key) for key in keys]
+    return b"\n".join([*(key.encode() for key in keys), *(document.data for document in found)])
+
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+
+
+@given(values, st.text())
+async def test_any_json_value_of_any_owner_comes_back_in_another_process(value, owner):
+    documents = DictDocuments()
+    reference = await SecretStore(documents, RING).put(value, owner=owner)
+    assert is_well_formed(reference)
+    other = SecretStore(documents, RING)
+    assert await other.get(reference) == value
+    assert await other.get(reference, owner=owner) == value
+    assert await other.references(owner) == [reference]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.=-]{1,128}(/[A-Za-z0-9_.=-]{1,128})*", key) for key in documents.documents)
+
+
+async def test_nothing_stored_shows_the_secret_or_its_owner_s_other_secrets(store, documents):
+    first = await store.put(CANARY, owner="a", place="x")
+    assert await store.put(CANARY, owner="b", place="x") != first
+    assert await store.put(CANARY, owner="a", place="y") != first
+    stored = await every_byte(documents)
+    assert CANARY.encode() not in stored
+    assert b"canary" not in stored
+
+
+async def test_the_same_secret_in_the_same_place_gets_the_same_reference(store, documents):
+    first = await store.put({"b": 1, "a": 2}, owner="o", place="inputs")
+    assert await SecretStore(documents, RING).put({"a": 2, "b": 1}, owner="o", place="inputs") == first
+    assert await store.put({"a": 2, "b": 2}, owner="o", place="inputs") != first
+
+
+async def test_stores_at_the_same_time_agree_on_one_reference(documents):
+    stores = [SecretStore(documents, RING) for _ in range(5)]
+    references = await asyncio.gather(*(store.put(CANARY, owner="o") for store in stores))
+    assert len(set(references)) == 1
+    assert len(await documents.keys()) == 2
+
+
+async def test_a_value_lost_between_the_two_writes_is_written_by_the_next_call(store, documents):
+    reference = await store.put(CANARY, owner="o")
+    await documents.delete(f"value/{reference}")
+    again = SecretStore(documents, RING)
+    assert await again.put(CANARY, owner="o") == reference
+    assert await SecretStore(documents, RING).get(reference) == CANARY
+
+
+async def test_a_caller_can_t_change_what_is_stored(store):
+    reference = await store.put({"list": [1]}, owner="o")
+    (await store.get(reference))["list"].append(2)
+    assert await store.get(reference) == {"list": [1]}
+
+
+async def test_read_only_objects_are_stored_like_others(store):
+    assert await store.get(await store.put({"a": MappingProxyType({"b": (1,)})}, owner="o")) == {"a": {"b": [1]}}
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("-inf")], b"bytes", {"a": {1, 2}}])
+async def test_what_is_no_json_value_is_refused_and_not_stored(store, documents, value):
+    with pytest.raises(InvalidInput, match="not a JSON value"):
+        await store.put(value, owner="o")
+    assert documents.documents == {}
+
+
+async def test_an_unknown_reference_says_so(store):
+    reference = reference_from(bytes(16))
+    with pytest.raises(UnknownThing, match=reference):
+        await store.get(reference)
+
+
+@pytest.mark.parametrize("reference", ["hunter2", "", "../owner/o", "sec_*", "sec_" + "x" * 27])
+async def test_what_is_no_reference_is_unknown_and_not_shown(store, reference):
+    with pytest.raises(UnknownThing) as caught:
+        await store.reveal({"password": {"$secret": reference}})
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_secret_of_another_owner_is_unknown(store):
+    reference = await store.put(CANARY, owner="a")
+    with pytest.raises(UnknownThing):
+        await store.reveal(wrapped(reference), owner="b")
+    assert (await store.reveal(wrapped(reference), owner="a")).value == CANARY
+
+
+async def test_bytes_stored_under_another_reference_are_refused(store, documents):
+    one, other = await store.put("one", owner="o"), await store.put("other", owner="o")
+    swapped = await documents.get(f"value/{one}")
+    await documents.put(f"value/{other}", swapped.data)
+    with pytest.raises(Refused):
+        await SecretStore(documents, RING).get(other)
+
+
+async def test_concealed_values_are_revealed_with_their_secrets_listed(store, documents):
+    plain = {"user": "jo", "password": CANARY, "hosts": [{"token": 12345}, {"token": None}]}
+    paths = [("password",), ("hosts", 0, "token"), ("hosts", 1, "token"), ("absent",), ("hosts", 7)]
+    concealed = await store.conceal(plain, paths, owner="o", place="inputs")
+    assert concealed["user"] == "jo"
+    assert set(concealed["password"]) == {"$secret"}
+    assert CANARY not in repr(concealed)
+    value, secrets = await SecretStore(documents, RING).reveal(concealed, owner="o")
+    assert value == plain
+    assert sorted(secrets, key=str) == sorted([CANARY, 12345, None], key=str)
+    assert plain["password"] == CANARY
+
+
+async def test_concealing_again_gives_the_same_value_in_another_process(store, documents):
+    plain = {"a": CANARY, "b": CANARY}
+    first = await store.conceal(plain, [("a",), ("b",)], owner="o")
+    assert first["a"] != first["b"]
+    assert await SecretStore(documents, RING).conceal(plain, [("a",), ("b",)], owner="o") == first
+    assert await store.conceal(first, [("a",), ("b",)], owner="o") == first
+
+
+async def test_of_nested_secrets_the_outer_one_is_stored(store):
+    concealed = await store.conceal({"a": {"b": CANARY}}, [("a", "b"), ("a",)], owner="o")
+    assert set(concealed["a"]) == {"$secret"}
+    assert (await store.reveal(concealed)).secrets == [{"b": CANARY}]
+
+
+async def test_references_inside_of_secrets_are_revealed_too(store):
+    inner = await store.conceal({"password": CANARY}, [("password",)], owner="o")
+    outer = await store.conceal({"db": inner}, [("db",)], owner="o")
+    revealed = await store.reveal(outer, owner="o")
+    assert revealed.value == {"db": {"password": CANARY}}
+    assert CANARY in revealed.secrets
+    assert await store.matches(outer, {"db": {"password": CANARY}})
+    assert not await store.matches(outer, {"db": {"password": "x"}})
+
+
+async def test_references_that_never_end_are_refused(store):
+    value = CANARY
+    for _ in range(9):
+        value = wrapped(await store.put(value, owner="o"))
+    with pytest.raises(Refused, match="more than 8 levels"):
+        await store.reveal(value)
+
+
+async def test_a_concealed_input_is_compared_with_a_plain_one(store):
+    plain = {"user": "jo", "password": CANARY}
+    concealed = await store.conceal(plain, [("password",)], owner="o")
+    assert await store.matches(concealed, plain)
+    assert await store.matches(concealed, concealed)
+    assert not await store.matches(concealed, plain | {"password": "other"})
+    assert not await store.matches(concealed, plain | {"user": "al"})
+    assert not await store.matches(concealed, {"user": "jo"})
+    assert not await store.matches(concealed, plain | {"more": 1})
+    assert await store.same(concealed["password"]["$secret"], CANARY)
+    assert not await store.same(concealed["password"]["$secret"], None)
+
+
+async def test_comparison_survives_a_rotation(store, documents):
+    concealed = await store.conceal({"p": CANARY}, [("p",)], owner="o")
+    rotated = SecretStore(documents, ROTATED)
+    await rotated.rewrap()
+    assert await SecretStore(documents, Keyring((NEW,))).matches(concealed, {"p": CANARY})
+
+
+async def test_rewrapping_makes_the_old_key_dispensable(store, documents):
+    references = [await store.put(n, owner="o") for n in range(3)]
+    rotated = SecretStore(documents, ROTATED)
+    assert await rotated.rewrap() == 3
+    assert await rotated.rewrap() == 0
+    only_new = SecretStore(documents, Keyring((NEW,)))
+    assert [await only_new.get(reference) for reference in references] == [0, 1, 2]
+    with pytest.raises(Refused, match=NEW.id):
+        await SecretStore(documents, RING).get(references[0])
+
+
+async def test_rewrapping_at_the_same_time_loses_nothing(store, documents):
+    references = [await store.put(n, owner="o") for n in range(5)]
+    await asyncio.gather(*(SecretStore(documents, ROTATED).rewrap() for _ in range(3)))
+    only_new = SecretStore(documents, Keyring((NEW,)))
+    assert [await only_new.get(reference) for reference in references] == [0, 1, 2, 3, 4]
+
+
+async def test_deleting_an_owner_leaves_the_others(store, documents):
+    mine = await store.put(CANARY, owner="o", place="a")
+    await store.put(CANARY, owner="o", place="b")
+    other = await store.put(CANARY, owner="o/2")
+    assert await store.delete_owner("o") == 2
+    assert await store.delete_owner("o") == 0
+    assert await store.references("o") == []
+    with pytest.raises(UnknownThing):
+        await store.get(mine)
+    assert await SecretStore(documents, RING).get(other) == CANARY
+    assert len(await documents.keys()) == 2
+
+
+async def test_owners_with_long_names_are_told_apart(store):
+    one = await store.put(1, owner="é" * 10_000)
+    await store.put(2, owner="é" * 10_001)
+    assert await store.references("é" * 10_000) == [one]
+
+
+async def test_the_cache_keeps_the_newest_values_only(store, documents):
+    references = [await store.put(n, owner="o") for n in range(1030)]
+    await store.put("x" * 100_000, owner="o")
+    documents.documents = {key: document for key, document in documents.documents.items() if "owner/" in key}
+    assert await store.get(references[-1]) == 1029
+    with pytest.raises(UnknownThing):
+        await store.get(references[0])
