@@ -196,9 +196,7 @@ class Queue(Protocol):
         """
         ...
 
-    async def consumer(
-        self, name: str, subject: str, *, ack_wait: timedelta, max_unacknowledged: int = -1
-    ) -> Consumer:
+    async def consumer(self, name: str, subject: str, *, ack_wait: timedelta, max_unacknowledged: int = -1) -> Consumer:
         """Make the durable consumer if there is none, and return it.
 
         Args:

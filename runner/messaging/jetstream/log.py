@@ -1,0 +1,82 @@
+"""The log: one subject each, compare-and-set on the subject's last sequence."""
+
+from runner.messaging.jetstream.link import Link
+from runner.messaging.jetstream.publishing import EXPECTED, MESSAGE_ID, Conflict, Publisher
+from runner.messaging.jetstream.reading import Stored, leader_last, read_all
+from runner.messaging.jetstream.topology import Stream
+from runner.messaging.jetstream.translation import translate_api
+from runner.messaging.ports import Entry
+from runner.messaging.rules import check_log_subject
+
+
+class JetStreamLog:
+    """`runner.messaging.ports.Log` over one stream."""
+
+    def __init__(self, link: Link, publisher: Publisher, stream: Stream) -> None:
+        self._link = link
+        self._publisher = publisher
+        self._stream = stream.name
+        self._prefix = link.settings.prefix
+
+    async def append(self, subject: str, data: bytes, *, expected: int | None = None) -> int:
+        """See the port."""
+        check_log_subject(self._prefix, subject)
+        headers = {MESSAGE_ID: self._publisher.new_id()} if expected is None else {EXPECTED: str(expected)}
+        try:
+            sequence, _ = await self._publisher.put("appending to", subject, data, headers)
+        except Conflict:
+            last = await self.last(subject)
+            if last is None or last.data != data or last.sequence <= (expected or 0):
+                raise
+            return last.sequence  # an earlier try had succeeded, in this process or in one that died
+        return sequence
+
+    async def last(self, subject: str) -> Entry | None:
+        """See the port."""
+        stored = await leader_last(self._link, self._stream, subject, f"reading the last entry of {subject!r}")
+        return None if stored is None else _entry(stored)
+
+    async def read(self, subject: str, *, start: int = 0) -> list[Entry]:
+        """See the port."""
+        return [
+            _entry(stored)
+            for stored in await read_all(self._link, self._stream, subject, start, f"reading {subject!r}")
+        ]
+
+    async def subjects(self, prefix: str) -> dict[str, int]:
+        """See the port."""
+        return await subjects(self._link, self._stream, f"{prefix}.>")
+
+    async def purge(self, subject: str) -> None:
+        """See the port."""
+        await purge(self._link, self._stream, subject)
+
+
+def _entry(stored: Stored) -> Entry:
+    return Entry(stored.subject, stored.sequence, stored.data, stored.at)
+
+
+async def subjects(link: Link, stream: str, pattern: str) -> dict[str, int]:
+    """Every subject of a stream that matches, with its number of messages; empty when there is no such stream."""
+    found: dict[str, int] = {}
+    doing = f"listing the subjects {pattern!r}"
+    while True:
+        body = {"subjects_filter": pattern, "offset": len(found)}
+        answer = await link.api(doing, f"STREAM.INFO.{stream}", body)
+        if "error" in answer:
+            if answer["error"].get("code") == 404:  # noqa: PLR2004 - the server's "not found"
+                return {}
+            raise translate_api(answer["error"], doing)
+        page = answer["state"].get("subjects") or {}
+        found |= page
+        if not page or len(found) >= answer.get("total", 0):
+            return found
+
+
+async def purge(link: Link, stream: str, subject: str) -> None:
+    """Remove every message of a subject; a stream that does not exist has none."""
+    doing = f"purging {subject!r}"
+    answer = await link.api(doing, f"STREAM.PURGE.{stream}", {"filter": subject})
+    error = answer.get("error")
+    if error is not None and error.get("code") != 404:  # noqa: PLR2004 - the server's "not found"
+        raise translate_api(error, doing)
