@@ -1,0 +1,1 @@
+"""The processors that come with Tierform, one package each; found by the entry points of `tierform.processors`."""

@@ -1,0 +1,5 @@
+"""A Terraform or OpenTofu executable."""
+
+from processors.terraform.binary.driver import BinaryDriver
+
+__all__ = ["BinaryDriver"]
