@@ -1,15 +1,17 @@
 """References: what stands for a secret value wherever it is stored or sent.
 
-A secret travels as ``{"$secret": "sec_4k0q…"}``: an object with that one key and a text. Objects of this form are
-reserved; a plain value of the same form is taken for a reference. Pure: values come in, new values go out, nothing is
-changed in place.
+A secret travels as ``{"$secret": "sec_4k0q…"}``, a part of one as ``{"$secret": "sec_4k0q…#/name"}``; the form is
+`runner.graph.references`'. Objects of this form are reserved: a plain value of the same form is taken for a reference.
+Here references are found in JSON values and exchanged. Pure: values come in, new values go out, nothing is changed in
+place.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MARK = "$secret"
+from runner.graph.references import ABSENT, is_secret_reference
+
 REFERENCE_BYTES = 16
 _FORM = re.compile(r"sec_[0-9a-hjkmnp-tv-z]{26}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -29,29 +31,10 @@ def is_well_formed(reference: str) -> bool:
     return _FORM.fullmatch(reference) is not None
 
 
-def wrapped(reference: str) -> dict[str, str]:
-    """The JSON value that stands for the secret."""
-    return {MARK: reference}
-
-
-def reference_of(value: Any) -> str | None:
-    """The reference, when the JSON value is one, else None."""
-    if isinstance(value, Mapping) and len(value) == 1:
-        reference = value.get(MARK)
-        return reference if isinstance(reference, str) else None
-    return None
-
-
-def is_reference(value: Any) -> bool:
-    """Whether a JSON value is ``{"$secret": "…"}``."""
-    return reference_of(value) is not None
-
-
 def find_references(value: Any, path: Path = ()) -> dict[Path, str]:
-    """Every reference in a JSON value by its place, outermost and first ones first."""
-    reference = reference_of(value)
-    if reference is not None:
-        return {path: reference}
+    """Every reference in a JSON value by its place, in the order they stand; parts of secrets with their fragment."""
+    if is_secret_reference(value):
+        return {path: value["$secret"]}
     found: dict[Path, str] = {}
     for key, part in _parts(value):
         found.update(find_references(part, (*path, key)))
@@ -80,7 +63,8 @@ def part_at(value: Any, path: Path) -> Any:
 def replace(value: Any, parts: Mapping[Path, Any]) -> Any:
     """A copy of a JSON value with other parts at some places; places that do not exist are left out.
 
-    When one place lies inside another, the outer one's part stands.
+    When one place lies inside another, the outer one's part stands. A part that is `ABSENT` removes the name from its
+    object; in an array, whose order counts, it leaves null.
     """
     return _replace(value, {tuple(path): part for path, part in parts.items()}, ())
 
@@ -89,9 +73,11 @@ def _replace(value: Any, parts: Mapping[Path, Any], path: Path) -> Any:
     if path in parts:
         return parts[path]
     if isinstance(value, Mapping):
-        return {key: _replace(part, parts, (*path, key)) for key, part in value.items()}
+        inner = {key: _replace(part, parts, (*path, key)) for key, part in value.items()}
+        return {key: part for key, part in inner.items() if part is not ABSENT}
     if isinstance(value, list | tuple):
-        return [_replace(part, parts, (*path, index)) for index, part in enumerate(value)]
+        items = [_replace(part, parts, (*path, index)) for index, part in enumerate(value)]
+        return [None if item is ABSENT else item for item in items]
     return value
 
 

@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from runner.errors import InvalidInput, Refused, UnknownThing
+from runner.graph.references import ABSENT, is_secret_reference, parse_secret_reference, secret_reference, walk
 from runner.messaging.ports import Documents, SequenceConflict
 from runner.protocol.subjects import token
 from runner.secrets.envelope import Envelope
@@ -34,10 +35,8 @@ from runner.secrets.references import (
     outermost,
     part_at,
     reference_from,
-    reference_of,
     replace,
     substitute,
-    wrapped,
 )
 
 BUCKET = "secrets"
@@ -98,17 +97,17 @@ class SecretStore:
         """The value in the clear; a fresh copy each time.
 
         Args:
-            reference: What `put` returned.
+            reference: What `put` returned, or such a one with the way to a part of it (``sec_…#/name``).
             owner: When given, only this owner's secrets are there; for references that somebody else may have written.
 
         Raises:
-            runner.errors.UnknownThing: None of that reference (or none of that owner) is stored.
+            runner.errors.UnknownThing: None of that reference (or none of that owner) is stored, or it has no such part.
             runner.errors.Refused: The key file lacks the key, or the stored bytes were altered.
         """
-        payload = json.loads(self._cached(reference) or await self._load(reference))
-        if owner is not None and payload["owner"] != owner:
-            raise _unknown(reference)
-        return payload["value"]
+        _, part = await self._open(reference, owner)
+        if part is ABSENT:
+            raise _no_part(reference)
+        return part
 
     async def same(self, reference: str, value: Any) -> bool:
         """Whether the stored secret equals a value in the clear.
@@ -129,9 +128,11 @@ class SecretStore:
                 part = part_at(plain, path)
             except KeyError:
                 return False
-            if reference_of(part) != reference and not await self.same(reference, part):
+            if part != secret_reference(reference) and not await self.same(reference, part):
                 return False
-        plain_with_references = replace(plain, {path: wrapped(reference) for path, reference in references.items()})
+        plain_with_references = replace(
+            plain, {path: secret_reference(reference) for path, reference in references.items()}
+        )
         return hmac.compare_digest(canonical(concealed), canonical(plain_with_references))
 
     async def conceal(self, value: Any, paths: Iterable[Path], *, owner: str, place: str = "") -> Any:
@@ -151,13 +152,16 @@ class SecretStore:
                 part = part_at(value, path)
             except KeyError:
                 continue
-            if reference_of(part) is None:
+            if not is_secret_reference(part):
                 reference = await self.put(part, owner=owner, place=json.dumps([place, *path]))
-                parts[path] = wrapped(reference)
+                parts[path] = secret_reference(reference)
         return replace(value, parts)
 
     async def reveal(self, value: Any, *, owner: str | None = None) -> Revealed:
         """A copy of a JSON value with every reference replaced by its secret, those inside of secrets as well.
+
+        A reference to a part that the secret doesn't have takes its name out of the object it stands in, as a source of
+        an input does that leads nowhere.
 
         Args:
             value: A JSON value with references in it.
@@ -169,12 +173,14 @@ class SecretStore:
         """
         found: list[Any] = []
         for _ in range(_DEEPEST):
-            references = set(find_references(value).values())
+            references = sorted(set(find_references(value).values()))
             if not references:
                 return Revealed(value, found)
-            plain = {reference: await self.get(reference, owner=owner) for reference in sorted(references)}
-            found += plain.values()
-            value = substitute(value, plain)
+            opened = {reference: await self._open(reference, owner) for reference in references}
+            found += [whole for whole, _ in opened.values()]
+            value = substitute(value, {reference: part for reference, (_, part) in opened.items()})
+            if value is ABSENT:
+                raise _no_part(references[0])
         raise Refused(
             f"revealing secrets: they refer to one another more than {_DEEPEST} levels deep",
             remedy="don't put references into secret values",
@@ -232,6 +238,14 @@ class SecretStore:
     async def _index(self, owner: str) -> Mapping[str, str]:
         documents = [await self._documents.get(key) for key in await self._documents.keys(_owner_prefix(owner))]
         return {document.key: document.data.decode() for document in documents if document is not None}
+
+    async def _open(self, reference: str, owner: str | None) -> tuple[Any, Any]:
+        """The whole secret and the part that the reference is about, perhaps `ABSENT`."""
+        stem, way = parse_secret_reference(secret_reference(reference))
+        payload = json.loads(self._cached(stem) or await self._load(stem))
+        if owner is not None and payload["owner"] != owner:
+            raise _unknown(stem)
+        return payload["value"], walk(payload["value"], way)
 
     async def _load(self, reference: str) -> bytes:
         document = await self._documents.get(_value_key(reference)) if is_well_formed(reference) else None
@@ -295,5 +309,12 @@ def _unknown(reference: str) -> UnknownThing:
     shown = f"'{reference}'" if is_well_formed(reference) else "of a form that Tierform never makes"
     return UnknownThing(
         f"revealing a secret: there is none with the reference {shown}",
-        remedy=f"it was deleted with its owner, or the input has an object of the reserved form {wrapped('…')}",
+        remedy=f"it was deleted with its owner, or the input has an object of the reserved form {secret_reference('…')}",
+    )
+
+
+def _no_part(reference: str) -> UnknownThing:
+    return UnknownThing(
+        f"revealing a part of the secret '{reference.partition('#')[0]}': it has no such part",
+        remedy="check the source of the input that goes into the secret",
     )

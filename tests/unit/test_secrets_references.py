@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.graph.references import ABSENT, secret_reference
 from runner.secrets.references import (
     find_references,
-    is_reference,
     is_well_formed,
     names_with_references,
     outermost,
@@ -14,7 +14,6 @@ from runner.secrets.references import (
     reference_from,
     replace,
     substitute,
-    wrapped,
 )
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -32,7 +31,7 @@ def all_paths(value, path=()):
 def test_replaced_parts_are_found_again_and_substituted_back(value, data):
     paths = outermost(data.draw(st.lists(st.sampled_from(list(all_paths(value))), max_size=5)))
     secrets = {reference_from(os.urandom(16)): path for path in paths}
-    concealed = replace(value, {path: wrapped(reference) for reference, path in secrets.items()})
+    concealed = replace(value, {path: secret_reference(reference) for reference, path in secrets.items()})
     found = find_references(concealed)
     assert {path: reference for reference, path in secrets.items()}.items() <= found.items()
     plain = {reference: part_at(value, path) for path, reference in found.items() if path in paths}
@@ -55,29 +54,16 @@ def test_references_are_well_formed_and_distinct(random):
     assert reference != reference_from(random[:-1] + bytes([random[-1] ^ 1]))
 
 
-@pytest.mark.parametrize(
-    ("value", "answer"),
-    [
-        ({"$secret": "sec_x"}, True),
-        ({"$secret": ""}, True),
-        ({"$secret": 1}, False),
-        ({"$secret": "sec_x", "more": 1}, False),
-        ({}, False),
-        ("$secret", False),
-        (None, False),
-    ],
-)
-def test_a_reference_is_an_object_with_that_one_key_and_a_text(value, answer):
-    assert is_reference(value) is answer
-
-
 def test_references_are_found_at_every_depth_in_order():
-    value = {"b": [wrapped("one"), {"c": wrapped("two")}], "a": wrapped("one")}
+    value = {"b": [secret_reference("one"), {"c": secret_reference("two")}], "a": secret_reference("one")}
     assert list(find_references(value).items()) == [(("b", 0), "one"), (("b", 1, "c"), "two"), (("a",), "one")]
 
 
 def test_names_are_told_by_what_their_values_hold():
-    assert names_with_references({"a": 1, "b": wrapped("x"), "c": [{"d": wrapped("y")}]}) == {"b", "c"}
+    assert names_with_references({"a": 1, "b": secret_reference("x"), "c": [{"d": secret_reference("y")}]}) == {
+        "b",
+        "c",
+    }
 
 
 def test_of_nested_places_the_outermost_are_kept_once():
@@ -94,4 +80,9 @@ def test_a_place_that_does_not_exist_is_named():
 
 def test_an_unknown_reference_is_not_substituted():
     with pytest.raises(KeyError, match="unknown"):
-        substitute([wrapped("unknown")], {})
+        substitute([secret_reference("unknown")], {})
+
+
+def test_what_is_absent_takes_its_name_along():
+    value = {"a": secret_reference("x"), "b": [1, secret_reference("x"), 2]}
+    assert substitute(value, {"x": ABSENT}) == {"b": [1, None, 2]}

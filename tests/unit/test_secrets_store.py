@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import InvalidInput, Refused, UnknownThing
+from runner.graph.references import secret_reference
 from runner.secrets.keys import Key, Keyring
-from runner.secrets.references import is_well_formed, reference_from, wrapped
+from runner.secrets.references import is_well_formed, reference_from
 from runner.secrets.store import SecretStore
 
 OLD, NEW = (Key.derive(bytes([n]) * 32) for n in range(2))
@@ -113,8 +114,8 @@ async def test_what_is_no_reference_is_unknown_and_not_shown(store, reference):
 async def test_a_secret_of_another_owner_is_unknown(store):
     reference = await store.put(CANARY, owner="a")
     with pytest.raises(UnknownThing):
-        await store.reveal(wrapped(reference), owner="b")
-    assert (await store.reveal(wrapped(reference), owner="a")).value == CANARY
+        await store.reveal(secret_reference(reference), owner="b")
+    assert (await store.reveal(secret_reference(reference), owner="a")).value == CANARY
 
 
 async def test_bytes_stored_under_another_reference_are_refused(store, documents):
@@ -162,10 +163,35 @@ async def test_references_inside_of_secrets_are_revealed_too(store):
     assert not await store.matches(outer, {"db": {"password": "x"}})
 
 
+async def test_a_part_of_a_secret_is_revealed_by_the_way_to_it(store):
+    reference = await store.put({"pair": [{"a/b~c": CANARY}]}, owner="o")
+    part = secret_reference(reference, ("pair", "0", "a/b~c"))
+    revealed = await store.reveal({"in": part}, owner="o")
+    assert revealed.value == {"in": CANARY}
+    assert revealed.secrets == [{"pair": [{"a/b~c": CANARY}]}]
+    assert await store.get(part["$secret"]) == CANARY
+    assert await store.matches({"in": part}, {"in": CANARY})
+
+
+async def test_a_part_that_goes_through_a_secret_in_a_secret_is_revealed(store):
+    inner = await store.put({"b": CANARY}, owner="o")
+    outer = await store.put({"a": secret_reference(inner)}, owner="o")
+    assert (await store.reveal(secret_reference(outer, ("a", "b")))).value == CANARY
+
+
+async def test_a_part_that_is_not_there_is_left_out(store):
+    reference = await store.put({"a": 1}, owner="o")
+    assert (await store.reveal({"in": secret_reference(reference, ("b",)), "x": 1})).value == {"x": 1}
+    with pytest.raises(UnknownThing, match="no such part"):
+        await store.reveal(secret_reference(reference, ("b",)))
+    with pytest.raises(UnknownThing, match="no such part"):
+        await store.get(f"{reference}#/b")
+
+
 async def test_references_that_never_end_are_refused(store):
     value = CANARY
     for _ in range(9):
-        value = wrapped(await store.put(value, owner="o"))
+        value = secret_reference(await store.put(value, owner="o"))
     with pytest.raises(Refused, match="more than 8 levels"):
         await store.reveal(value)
 
