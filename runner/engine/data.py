@@ -1,19 +1,29 @@
 """Data flow: from the input and the outputs to an activity's inputs, and to the orchestration's outputs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner.engine.plan import Plan, PlannedActivity
 from runner.engine.state import ActivityState, Orchestration, Status
-from runner.graph.references import ABSENT, resolve
+from runner.graph.references import ABSENT, default_target, resolve
 from runner.model.schema import violations
 
 
-def inputs_of(planned: PlannedActivity, orchestration: Orchestration) -> dict[str, Any]:
+def inputs_of(plan: Plan, name: str, orchestration: Orchestration) -> dict[str, Any]:
     """The activity's inputs by target name; a source that is absent is left out."""
+    return _mapped(plan, plan.activities[name].inputs, orchestration)
+
+
+def _mapped(plan: Plan, pairs: Iterable[tuple[str, str]], orchestration: Orchestration) -> dict[str, Any]:
+    """Values by target. The input comes before what activities put into the shared context; see docs/decisions."""
+    data = {**orchestration.values, **orchestration.input}
     outputs = _outputs(orchestration)
-    found = ((target, resolve(source, orchestration.input, outputs)) for source, target in planned.inputs)
-    return {target: value for target, value in found if value is not ABSENT}
+    found: dict[str, Any] = {}
+    for source, target in pairs:
+        value = resolve(source, data, outputs, activity_ids=plan.activities.keys())
+        if value is not ABSENT:
+            found[target or default_target(source, data.keys())] = value
+    return found
 
 
 def values_of(activity: ActivityState, orchestration: Orchestration) -> dict[str, Any]:
@@ -28,10 +38,9 @@ def values_of(activity: ActivityState, orchestration: Orchestration) -> dict[str
 
 def output_of(plan: Plan, orchestration: Orchestration) -> dict[str, Any]:
     """The orchestration's output data: its mappings alone when it has any, else all outputs, later tiers winning."""
-    outputs = _outputs(orchestration)
     if plan.output:
-        found = ((target, resolve(source, orchestration.values, outputs)) for source, target in plan.output)
-        return {target: value for target, value in found if value is not ABSENT}
+        return _mapped(plan, plan.output, orchestration)
+    outputs = _outputs(orchestration)
     flat: dict[str, Any] = {}
     for tier in plan.tiers:
         for name in tier:

@@ -37,7 +37,7 @@ def task_of(plan: Plan, orchestration: Orchestration, name: str, secret: bytes) 
         modules=dict(planned.modules),
         input_schema=planned.input_schema,
         output_schema=planned.output_schema,
-        inputs=inputs_of(planned, orchestration),
+        inputs=inputs_of(plan, name, orchestration),
         values=values_of(activity, orchestration),
         outputs=activity.outputs,
         timeout_millis=planned.timeout_millis,

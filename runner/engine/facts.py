@@ -17,7 +17,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     """The root of all facts."""
 
 
-class Created(Fact, tag="created"):
+class Created(Fact, frozen=True, kw_only=True, tag="created"):
     """The manifest was taken."""
 
     oid: str
@@ -30,18 +30,18 @@ class Created(Fact, tag="created"):
     by: str = ""
 
 
-class Started(Fact, tag="started"):
+class Started(Fact, frozen=True, kw_only=True, tag="started"):
     """The orchestration runs."""
 
 
-class TierStarted(Fact, tag="tier"):
+class TierStarted(Fact, frozen=True, kw_only=True, tag="tier"):
     """A tier begins with so many activities."""
 
     index: int
     size: int
 
 
-class Dispatched(Fact, tag="dispatched"):
+class Dispatched(Fact, frozen=True, kw_only=True, tag="dispatched"):
     """A task is to be in the queue. ``cause`` says why again: retry, schedule, lost."""
 
     activity: str
@@ -51,7 +51,7 @@ class Dispatched(Fact, tag="dispatched"):
     cause: str = ""
 
 
-class Claimed(Fact, tag="claimed"):
+class Claimed(Fact, frozen=True, kw_only=True, tag="claimed"):
     """An agent took the task over from one that went silent."""
 
     activity: str
@@ -60,7 +60,7 @@ class Claimed(Fact, tag="claimed"):
     agent: str = ""
 
 
-class Reported(Fact, kw_only=True):
+class Reported(Fact, frozen=True, kw_only=True):
     """What an accepted report brought, whichever result it was."""
 
     activity: str
@@ -72,43 +72,43 @@ class Reported(Fact, kw_only=True):
     outputs: dict[str, Any] = {}
 
 
-class Completed(Reported, tag="completed"):
+class Completed(Reported, frozen=True, kw_only=True, tag="completed"):
     """The activity is done; its changes enter the shared context."""
 
 
-class Waiting(Reported, tag="waiting"):
+class Waiting(Reported, frozen=True, kw_only=True, tag="waiting"):
     """The activity waits for its completion from outside, until ``due_millis`` (0: for ever)."""
 
     due_millis: int = 0
 
 
-class Scheduled(Reported, tag="scheduled"):
+class Scheduled(Reported, frozen=True, kw_only=True, tag="scheduled"):
     """The activity is delivered again at ``due_millis``."""
 
     due_millis: int
 
 
-class Retrying(Reported, tag="retrying"):
+class Retrying(Reported, frozen=True, kw_only=True, tag="retrying"):
     """A passing error; the next attempt is dispatched at ``due_millis``."""
 
     error: str
     due_millis: int
 
 
-class Failed(Reported, tag="failed"):
+class Failed(Reported, frozen=True, kw_only=True, tag="failed"):
     """A fatal error."""
 
     error: str
 
 
-class StopRequested(Fact, tag="stopping"):
+class StopRequested(Fact, frozen=True, kw_only=True, tag="stopping"):
     """The agent that runs the activity is told to stop, and abandoned at ``due_millis``."""
 
     activity: str
     due_millis: int
 
 
-class ActivityCancelled(Fact, tag="activityCancelled"):
+class ActivityCancelled(Fact, frozen=True, kw_only=True, tag="activityCancelled"):
     """The activity ended without completing. ``abandoned``: its agent did not answer in time."""
 
     activity: str
@@ -117,14 +117,14 @@ class ActivityCancelled(Fact, tag="activityCancelled"):
     abandoned: bool = False
 
 
-class CancelRequested(Fact, tag="cancelling"):
+class CancelRequested(Fact, frozen=True, kw_only=True, tag="cancelling"):
     """Somebody cancelled the orchestration."""
 
     by: str = ""
     reason: str = ""
 
 
-class Ignored(Fact, tag="ignored"):
+class Ignored(Fact, frozen=True, kw_only=True, tag="ignored"):
     """A report without the live lease: recorded, changes nothing."""
 
     activity: str
@@ -135,13 +135,13 @@ class Ignored(Fact, tag="ignored"):
     result: int = 0
 
 
-class Warned(Fact, tag="warned"):
+class Warned(Fact, frozen=True, kw_only=True, tag="warned"):
     """Something a user should know."""
 
     text: str
 
 
-class Ended(Fact, tag="ended"):
+class Ended(Fact, frozen=True, kw_only=True, tag="ended"):
     """A terminal state is reached."""
 
     state: OrchestrationState
@@ -346,5 +346,3 @@ def _staged(fact: Reported, orchestration: Orchestration) -> ActivityState:
 
 def _ended(fact: Reported, orchestration: Orchestration, at_millis: int) -> ActivityState:
     return replace(_staged(fact, orchestration), due_millis=0, ended_millis=at_millis)
-
-

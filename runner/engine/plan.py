@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """How RetryError is retried: delay ``initial × coefficient^(attempt-1)``, at most ``max_interval``."""
+    """How RetryError is retried: delay ``initial * coefficient ** (attempt - 1)``, at most ``max_interval``."""
 
     max_attempts: int = 5
     initial_millis: int = 1_000
@@ -20,7 +20,7 @@ class PlannedActivity:
     """One activity with its definition's fields folded in.
 
     Attributes:
-        inputs: ``(source, target)`` pairs.
+        inputs: ``(source, target)`` pairs; an empty target means the default one.
     """
 
     id: str

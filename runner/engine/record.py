@@ -65,10 +65,7 @@ def fold(records: Sequence[Record]) -> Orchestration | None:
     """The state after the records, which start at a snapshot or at the first record of a log."""
     state: Orchestration | None = None
     for record in records:
-        if record.snapshot is not None:
-            state = record.snapshot
-        else:
-            state = fold_facts(state, record.facts, record.at_millis)
+        state = record.snapshot or fold_facts(state, record.facts, record.at_millis)
     return state
 
 

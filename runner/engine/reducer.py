@@ -237,7 +237,7 @@ def _report(t: _Transition, event: ReportEvent) -> None:
     if not holds_lease(t.state, event) or activity is None:
         _ignore(t, event, activity)
         return
-    if activity.status is Status.STOPPING and event.result != ResultType.COMPLETE:
+    if activity.status is Status.STOPPING and ResultType(event.result) is not ResultType.COMPLETE:
         t.add(facts.ActivityCancelled(activity=event.activity, agent=event.agent, error=event.error))
     else:
         _RESULTS[ResultType(event.result)](t, event, activity)
@@ -282,7 +282,9 @@ def _on_complete(t: _Transition, event: ReportEvent, activity: ActivityState) ->
     outputs = {**activity.outputs, **event.outputs}
     problems = output_problems(t.plan.activities[event.activity], outputs)
     if problems:
-        _fail(t, event, f"its outputs violate the output schema of '{t.plan.activities[event.activity].type}': {problems}")
+        _fail(
+            t, event, f"its outputs violate the output schema of '{t.plan.activities[event.activity].type}': {problems}"
+        )
         return
     _warn_of_conflicts(t, event.activity, {**activity.set, **event.set})
     t.add(facts.Completed(**_brought(event)))
@@ -384,9 +386,7 @@ def _claim(t: _Transition, event: ClaimEvent) -> None:
         _stop_after_failure(t)
         _advance(t)
         return
-    t.add(
-        facts.Claimed(activity=event.activity, lease=event.lease, delivery=event.delivery, agent=event.agent)
-    )
+    t.add(facts.Claimed(activity=event.activity, lease=event.lease, delivery=event.delivery, agent=event.agent))
 
 
 def _cancel(t: _Transition, event: CommandEvent) -> None:

@@ -66,7 +66,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     pass
 
 
-class ActivityState(_State):
+class ActivityState(_State, frozen=True, kw_only=True):
     """One activity.
 
     Attributes:
@@ -98,7 +98,7 @@ class ActivityState(_State):
     ended_millis: int = 0
 
 
-class Orchestration(_State):
+class Orchestration(_State, frozen=True, kw_only=True):
     """One orchestration in one generation.
 
     Attributes:

@@ -22,7 +22,7 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     v: int
 
 
-class Task(Wire):
+class Task(Wire, frozen=True, kw_only=True):
     """An activity message: everything an agent needs to run one delivery of one activity.
 
     Attributes:
@@ -59,14 +59,14 @@ class Task(Wire):
     trace: dict[str, str] = {}
 
 
-class Event(Wire, tag_field="kind"):
+class Event(Wire, frozen=True, kw_only=True, tag_field="kind"):
     """What reaches the engine. ``event_id`` names it over all redeliveries."""
 
     event_id: str
     oid: str
 
 
-class ManifestEvent(Event, tag="manifest"):
+class ManifestEvent(Event, frozen=True, kw_only=True, tag="manifest"):
     """Start an orchestration.
 
     Attributes:
@@ -84,7 +84,7 @@ class ManifestEvent(Event, tag="manifest"):
     by: str = ""
 
 
-class ReportEvent(Event, tag="report"):
+class ReportEvent(Event, frozen=True, kw_only=True, tag="report"):
     """An activity report: how one delivery ended.
 
     Attributes:
@@ -107,7 +107,7 @@ class ReportEvent(Event, tag="report"):
     started_millis: int = 0
 
 
-class ClaimEvent(Event, tag="claim"):
+class ClaimEvent(Event, frozen=True, kw_only=True, tag="claim"):
     """An agent that got a task for the second time asks whether it may still run it; the engine answers on ``reply``."""
 
     activity: str
@@ -119,7 +119,7 @@ class ClaimEvent(Event, tag="claim"):
     agent: str = ""
 
 
-class CommandEvent(Event, tag="command"):
+class CommandEvent(Event, frozen=True, kw_only=True, tag="command"):
     """Somebody wants something of a running orchestration."""
 
     command: Literal["cancel"]
@@ -127,13 +127,14 @@ class CommandEvent(Event, tag="command"):
     reason: str = ""
 
 
-class Answer(Wire):
-    """The engine's answer to a claim."""
+class Answer(Wire, frozen=True, kw_only=True):
+    """The engine's answer to a claim: whether the lease is live, and whether the activity is being stopped."""
 
     live: bool
+    stop: bool = False
 
 
-class Control(Wire):
+class Control(Wire, frozen=True, kw_only=True):
     """The engine tells the agent that holds a lease to stop."""
 
     activity: str
@@ -142,7 +143,7 @@ class Control(Wire):
     generation: int = 1
 
 
-class Beat(Wire):
+class Beat(Wire, frozen=True, kw_only=True):
     """A sign of life. ``leases`` is what an agent runs now: ``oid/generation/activity/lease``."""
 
     name: str
@@ -150,7 +151,7 @@ class Beat(Wire):
     leaving: bool = False
 
 
-class Live(Wire):
+class Live(Wire, frozen=True, kw_only=True):
     """One thing that people who watch an orchestration see.
 
     Attributes:
@@ -167,7 +168,7 @@ class Live(Wire):
     facts: list[Any] = []
 
 
-class Response(Wire):
+class Response(Wire, frozen=True, kw_only=True):
     """What a manifest's sender is told when its orchestration has ended; the reference's members.
 
     Source: The reference system's ``event.cfm-orchestration-response``.

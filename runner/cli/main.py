@@ -1,0 +1,262 @@
+"""``tierform``: the commands and their arguments. What they do is imported when they run, so that help is quick."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from runner import __version__
+from runner.cli.exits import EPILOG, Exit
+from runner.errors import InvalidDefinition, InvalidInput, InvalidUsage, TierformError
+
+app = typer.Typer(
+    name="tierform",
+    help="Deploys tenants: orchestrations of Terraform and other activities, tier by tier, durably over NATS JetStream.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # Rich's help takes twice as long to show as everything else together.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Literal["text", "json"]
+ProjectOption = Annotated[
+    Path,
+    typer.Option("--project", envvar="TIERFORM_PROJECT", show_default="the current folder", help="Project folder."),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="TIERFORM_DATA_DIR", help="Data folder; PROJECT/.tierform when not given."),
+]
+NatsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--nats", envvar="TIERFORM_NATS", help="URL of your own NATS server; without it one runs in the data folder."
+    ),
+]
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", envvar="TIERFORM_OUTPUT", help="What to print on standard output.")
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The orchestration's id.")]
+HERE = Path()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tierform {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command(
+    epilog="Examples:  tierform run tenant.deploy -i tenantId=acme -i domain=acme.example.com   |   "
+    "tierform run tenant.deploy -f acme.yaml --output json"
+)
+def run(
+    target: Annotated[str, typer.Argument(metavar="TYPE_OR_FILE", help="A definition's type, or a file with one.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="KEY=VALUE", help="One input; lies over --file. May be repeated."),
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", metavar="FILE|-", help="An object of inputs, JSON or YAML.")
+    ] = None,
+    each: Annotated[
+        Path | None,
+        typer.Option("--each", metavar="FILE.jsonl", help="One orchestration per line, each an object of inputs."),
+    ] = None,
+    oid: Annotated[
+        str | None, typer.Option("--id", help="The orchestration's id; the same again resumes or shows it.")
+    ] = None,
+    correlation_id: Annotated[str, typer.Option("--correlation-id", help="Ties orchestrations together.")] = "",
+    output: OutputOption = "text",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start it, leave it running in the background and return.")
+    ] = False,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="30m", help="Give up after so long (s, m, h).")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="ACTIVITY", help="Run this activity only. May be repeated.")
+    ] = None,
+) -> None:
+    """Run an orchestration and print its outputs."""
+    from runner.cli.commands.run import RunRequest, run_command
+
+    request = RunRequest(
+        target=target,
+        assignments=tuple(inputs or ()),
+        file=file,
+        each=each,
+        oid=oid,
+        correlation_id=correlation_id,
+        output=output,
+        detach=detach,
+        timeout=timeout,
+        only=tuple(only or ()),
+    )
+    raise typer.Exit(run_command(request, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform validate   |   tierform validate orchestrations/tenant.json types/")
+def validate(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH]…", help="Files and folders, read as one set.")
+    ] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Check definitions: all problems at once."""
+    from runner.cli.commands.definitions import validate_command
+
+    raise typer.Exit(validate_command(paths or [], project))
+
+
+@app.command(epilog="Examples:  tierform graph tenant.deploy   |   tierform graph tenant.deploy --format mermaid")
+def graph(
+    target: Annotated[str, typer.Argument(metavar="TYPE_OR_FILE", help="A definition's type, or a file with one.")],
+    format: Annotated[  # noqa: A002 - the option's name
+        Literal["text", "mermaid", "dot"], typer.Option("--format", help="How to draw it.")
+    ] = "text",
+    project: ProjectOption = HERE,
+) -> None:
+    """Draw the tiers of an orchestration definition."""
+    from runner.cli.commands.definitions import graph_command
+
+    raise typer.Exit(graph_command(target, format, project))
+
+
+@app.command(epilog="Examples:  tierform new sandbox   |   tierform new . ")
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it.")],
+) -> None:
+    """Make a sandbox project that `tierform run` works in at once."""
+    from runner.cli.commands.definitions import new_command
+
+    raise typer.Exit(new_command(folder))
+
+
+@app.command("list", epilog="Examples:  tierform list   |   tierform list --correlation-id acme --output json")
+def list_(
+    correlation_id: Annotated[str | None, typer.Option("--correlation-id", help="Only those tied to it.")] = None,
+    output: OutputOption = "text",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """List orchestrations, newest first."""
+    from runner.cli.commands.look import list_command
+
+    raise typer.Exit(list_command(correlation_id, output, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform show 6f1c   |   tierform show 6f1c --output json")
+def show(
+    oid: IdArgument,
+    output: OutputOption = "text",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Show an orchestration, and of each activity why it is not running."""
+    from runner.cli.commands.look import show_command
+
+    raise typer.Exit(show_command(oid, output, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform logs 6f1c   |   tierform logs 6f1c -f")
+def logs(
+    oid: IdArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Print what happened and what the activities said."""
+    from runner.cli.commands.look import logs_command
+
+    raise typer.Exit(logs_command(oid, follow, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform cancel 6f1c   |   tierform cancel 6f1c --reason 'wrong domain'")
+def cancel(
+    oid: IdArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Kept in the history.")] = "",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Stop an orchestration: what runs is interrupted gracefully, nothing more starts."""
+    from runner.cli.commands.control import cancel_command
+
+    raise typer.Exit(cancel_command(oid, reason, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform stop   |   tierform stop --data-dir /var/lib/tierform")
+def stop(
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Stop what `run --detach` left running in the data folder; everything is kept."""
+    from runner.cli.commands.control import stop_command
+
+    raise typer.Exit(stop_command(project, data_dir))
+
+
+@app.command(epilog="Examples:  tierform doctor   |   tierform doctor --output json")
+def doctor(
+    output: OutputOption = "text",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Look at this installation: what is used, why, and what is wrong."""
+    from runner.cli.commands.doctor import doctor_command
+
+    raise typer.Exit(doctor_command(output, project, data_dir, nats))
+
+
+def exit_code_of(error: TierformError) -> Exit:
+    """The exit code that an error means."""
+    return Exit.INVALID if isinstance(error, InvalidDefinition | InvalidInput | InvalidUsage) else Exit.ERRORED
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script: runs one command and exits. A user's mistake is a sentence, never a traceback."""
+    try:
+        code: Any = app(args=arguments, standalone_mode=False)
+    except typer.Abort:
+        sys.exit(Exit.INTERRUPTED)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(Exit.ERRORED)
+    except TierformError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(exit_code_of(error))
+    except Exception as error:
+        show_usage_error = getattr(error, "show", None)
+        if show_usage_error is None:
+            raise
+        show_usage_error()
+        sys.exit(Exit.INVALID)
+    sys.exit(code or Exit.COMPLETED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Agents: they take tasks, run processors under a lease, and report."""

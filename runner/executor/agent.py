@@ -1,0 +1,393 @@
+"""An agent: takes tasks of its activity types, keeps their leases alive, runs them, reports."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from runner.activity import ActivityResult, Masker, ResultType, Stopping, StopReason
+from runner.errors import NeverRetry, Retry, TierformError, Unreachable
+from runner.executor.execution import Finished, Watch, execute
+from runner.executor.execution import Secrets as Reveals
+from runner.executor.providers import Providers
+from runner.executor.settings import AgentSettings
+from runner.messaging.ports import Consumer, Delivery, Messaging, Subscription
+from runner.protocol.messages import (
+    VERSION,
+    Answer,
+    ClaimEvent,
+    Control,
+    Live,
+    ReportEvent,
+    Task,
+    decode,
+    decode_task,
+    encode,
+)
+from runner.protocol.subjects import Subjects
+
+_log = structlog.get_logger("agent")
+_STOPS_KEPT = 10_000
+
+
+class Secrets(Reveals, Protocol):
+    """What an agent needs of the secret store."""
+
+    async def conceal_outputs(
+        self, values: dict[str, Any], names: Iterable[str], schema: Any, owner: str
+    ) -> dict[str, Any]:
+        """The values with the named ones, and those the schema marks sensitive, replaced by references."""
+        ...
+
+
+@dataclass(slots=True)
+class _Running:
+    task: Task
+    stopping: Stopping
+
+
+class Agent:
+    """Runs activities; any number of agents may share one bus.
+
+    Args:
+        messaging: The bus.
+        subjects: Names.
+        providers: Processors.
+        secrets: Reveals inputs, conceals outputs.
+        masker: Hides secrets in what people see.
+        name: Unique among live agents.
+        now: Milliseconds since 1970, UTC.
+        settings: Figures.
+    """
+
+    def __init__(
+        self,
+        messaging: Messaging,
+        subjects: Subjects,
+        providers: Providers,
+        secrets: Secrets,
+        masker: Masker,
+        *,
+        name: str,
+        now: Callable[[], int],
+        settings: AgentSettings | None = None,
+    ) -> None:
+        self.name = name
+        self._messaging = messaging
+        self._subjects = subjects
+        self._providers = providers
+        self._secrets = secrets
+        self._masker = masker
+        self._now = now
+        self._settings = settings or AgentSettings()
+        self._slots = asyncio.Semaphore(self._settings.concurrency)
+        self._free = self._settings.concurrency
+        self._running: dict[tuple[str, int, str, int], _Running] = {}
+        self._stops: dict[tuple[str, int, str, int], None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    async def run(self, types: Iterable[str]) -> None:
+        """Take tasks of the given activity types until cancelled."""
+        control = await self._messaging.feed.subscribe(f"{self._subjects.prefix}.control.*")
+        loops = [asyncio.create_task(self._listen(control))]
+        loops += [asyncio.create_task(self._take(activity_type)) for activity_type in dict.fromkeys(types)]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await control.close()
+
+    async def drain(self, reason: StopReason = StopReason.DRAIN) -> None:
+        """Ask every running processor to stop, hand its task back, and return when all have ended."""
+        self._draining = True
+        for running in list(self._running.values()):
+            running.stopping.request(reason)
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def abandon(self) -> None:
+        """End at once: tasks stay unacknowledged and go to another agent."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def busy(self) -> int:
+        """How many activities it runs now."""
+        return len(self._running)
+
+    # Taking -----------------------------------------------------------------------------------------------------
+
+    async def _take(self, activity_type: str) -> None:
+        consumer: Consumer | None = None
+        try:
+            while not self._draining:
+                try:
+                    if consumer is None:
+                        consumer = await self._consumer(activity_type)
+                    await self._fetch(consumer)
+                except TierformError as error:
+                    _log.warning("taking tasks", agent=self.name, type=activity_type, error=str(error))
+                    await asyncio.sleep(0.5)
+        finally:
+            if consumer is not None:
+                await consumer.close()
+
+    async def _consumer(self, activity_type: str) -> Consumer:
+        return await self._messaging.queue.consumer(
+            self._subjects.task_consumer(activity_type),
+            self._subjects.task(activity_type),
+            ack_wait=self._settings.ack_wait,
+        )
+
+    async def _fetch(self, consumer: Consumer) -> None:
+        async with self._slots:
+            batch = max(1, self._free)
+        for delivery in await consumer.fetch(batch, self._settings.fetch_wait):
+            if self._draining:
+                await delivery.nak()
+                continue
+            task = asyncio.create_task(self._handle(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, delivery: Delivery) -> None:
+        """One delivery from its arrival to its acknowledgement, with signs of life all along."""
+        alive = asyncio.create_task(self._keep_alive(delivery))
+        try:
+            async with self._slots:
+                self._free -= 1
+                try:
+                    await self._run(delivery)
+                finally:
+                    self._free += 1
+        except TierformError as error:
+            _log.warning("running a task", agent=self.name, subject=delivery.subject, error=str(error))
+        finally:
+            alive.cancel()
+
+    async def _keep_alive(self, delivery: Delivery) -> None:
+        interval = self._settings.ack_wait.total_seconds() / 3
+        while True:
+            await asyncio.sleep(interval)
+            with suppress(TierformError):
+                await delivery.in_progress()
+
+    # Running ----------------------------------------------------------------------------------------------------
+
+    async def _run(self, delivery: Delivery) -> None:
+        try:
+            task = decode_task(delivery.data)
+        except NeverRetry as error:
+            await self._bury(delivery, str(error))
+            return
+        key = (task.oid, task.generation, task.activity, task.lease)
+        if key in self._running:
+            await delivery.ack()  # A second copy of what this agent is running already.
+            return
+        if self._draining:
+            await delivery.nak()
+            return
+        running = _Running(task, Stopping())
+        if delivery.count > 1:
+            answer = await self._claim(task, delivery.count)
+            if not answer.live:
+                await delivery.ack()
+                return
+            if answer.stop:
+                running.stopping.request(StopReason.CANCEL)
+        elif (self._subjects.control(task.oid), task.generation, task.activity, task.lease) in self._stops:
+            await self._report(task, delivery.count, Finished(ActivityResult.retry("stopped before it began")), 0)
+            await delivery.ack()
+            return
+        if task.stop:
+            running.stopping.request(StopReason.CANCEL)
+        self._running[key] = running
+        try:
+            await self._execute(running, delivery)
+        finally:
+            del self._running[key]
+
+    async def _execute(self, running: _Running, delivery: Delivery) -> None:
+        task, started = running.task, self._now()
+        await self._announce(task, "started")
+        finished = await execute(
+            task,
+            delivery.count,
+            self._providers,
+            self._secrets,
+            running.stopping,
+            self._watch(task),
+            self._settings.stop_grace,
+        )
+        if finished.handed_back or running.stopping.reason is StopReason.LOST:
+            await delivery.nak()
+            return
+        await self._report(task, delivery.count, finished, started)
+        await delivery.ack()
+
+    async def _claim(self, task: Task, delivery: int) -> Answer:
+        """Ask the engine, behind every report already sent, whether this lease is still to be run."""
+        reply = f"{self._subjects.prefix}.answer.{uuid.uuid4().hex}"
+        answers = await self._messaging.feed.subscribe(reply)
+        claim = ClaimEvent(
+            v=VERSION,
+            event_id=uuid.uuid4().hex,
+            oid=task.oid,
+            generation=task.generation,
+            activity=task.activity,
+            attempt=task.attempt,
+            lease=task.lease,
+            delivery=delivery,
+            agent=self.name,
+            reply=reply,
+        )
+        try:
+            await self._messaging.queue.publish(self._subjects.event(task.oid), encode(claim))
+            return await asyncio.wait_for(_first_answer(answers), self._settings.claim_timeout.total_seconds())
+        except TimeoutError as error:
+            raise Unreachable(
+                f"claiming activity '{task.activity}' of orchestration '{task.oid}': no engine answered"
+            ) from error
+        finally:
+            await answers.close()
+
+    # Reporting --------------------------------------------------------------------------------------------------
+
+    async def _report(self, task: Task, delivery: int, finished: Finished, started: int) -> None:
+        try:
+            event = await self._report_event(task, delivery, finished, started)
+            data = encode(event)
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            finished = Finished(ActivityResult.fatal(f"what the processor set is not JSON: {error}"))
+            event = await self._report_event(task, delivery, finished, started)
+            data = encode(event)
+        subject = self._subjects.event(task.oid)
+        try:
+            await _until_taken(lambda: self._messaging.queue.publish(subject, data, message_id=event.event_id))
+        except NeverRetry as error:
+            small = Finished(ActivityResult.fatal(f"its result could not be reported: {error}"))
+            event = await self._report_event(task, delivery, small, started)
+            await _until_taken(lambda: self._messaging.queue.publish(subject, encode(event), message_id=event.event_id))
+
+    async def _report_event(self, task: Task, delivery: int, finished: Finished, started: int) -> ReportEvent:
+        changes, result = finished.changes, finished.result
+        owner = task.oid
+        schema = task.output_schema
+        kept = result.type is not ResultType.FATAL_ERROR
+        outputs = dict(changes.outputs) if kept else {}
+        values = dict(changes.set) if kept else {}
+        return ReportEvent(
+            v=VERSION,
+            event_id=f"{task.oid}/{task.generation}/{task.activity}/{task.lease}/{delivery}/{self.name}",
+            oid=task.oid,
+            generation=task.generation,
+            activity=task.activity,
+            attempt=task.attempt,
+            lease=task.lease,
+            delivery=delivery,
+            agent=self.name,
+            result=int(result.type),  # type: ignore[arg-type] # One of the five.
+            delay_millis=_millis(result.delay),
+            error=self._masker.mask(result.error),
+            set=await self._secrets.conceal_outputs(values, changes.sensitive_values, None, owner),
+            deleted=sorted(changes.deleted) if kept else [],
+            outputs=await self._secrets.conceal_outputs(outputs, changes.sensitive_outputs, schema, owner),
+            started_millis=started,
+        )
+
+    def _watch(self, task: Task) -> Watch:
+        loop = asyncio.get_running_loop()
+
+        def progress(text: str) -> None:
+            loop.call_soon_threadsafe(self._spawn, task, self._masker.mask(text))
+
+        def heartbeat(details: Any) -> None:
+            del details  # Signs of life on the lease are given by the agent itself.
+
+        return Watch(progress, heartbeat)
+
+    def _spawn(self, task: Task, text: str) -> None:
+        announcement = asyncio.create_task(self._announce(task, "progress", text))
+        self._tasks.add(announcement)
+        announcement.add_done_callback(self._tasks.discard)
+
+    async def _announce(self, task: Task, what: str, text: str = "") -> None:
+        live = Live(
+            v=VERSION,
+            oid=task.oid,
+            what=what,  # type: ignore[arg-type] # One of the three.
+            at_millis=self._now(),
+            activity=task.activity,
+            attempt=task.attempt,
+            agent=self.name,
+            text=text,
+        )
+        await self._messaging.feed.publish(self._subjects.live(task.oid), encode(live))
+
+    async def _bury(self, delivery: Delivery, cause: str) -> None:
+        _log.error("a task could not be read", agent=self.name, subject=delivery.subject, cause=cause)
+        await self._messaging.log.append(
+            self._subjects.dead("task", delivery.subject),
+            msgspec.json.encode(
+                {"v": 1, "kind": "task", "cause": cause, "atMillis": self._now(), "data": delivery.data}
+            ),
+        )
+        await delivery.ack()
+
+    # Listening --------------------------------------------------------------------------------------------------
+
+    async def _listen(self, control: Subscription) -> None:
+        async for message in control:
+            with suppress(TierformError):
+                self._obey(message.subject, decode(Control, message.data))
+
+    def _obey(self, subject: str, control: Control) -> None:
+        self._remember_stop((subject, control.generation, control.activity, control.lease))
+        for running in list(self._running.values()):
+            task = running.task
+            if (task.generation, task.activity, task.lease) != (control.generation, control.activity, control.lease):
+                continue
+            if self._subjects.control(task.oid) == subject:
+                running.stopping.request(StopReason.CANCEL if control.reason == "cancel" else StopReason.LOST)
+
+    def _remember_stop(self, stop: tuple[str, int, str, int]) -> None:
+        """Keep the newest stops: a task that is still queued is stopped when it arrives."""
+        self._stops.pop(stop, None)
+        self._stops[stop] = None
+        while len(self._stops) > _STOPS_KEPT:
+            del self._stops[next(iter(self._stops))]
+
+
+async def _first_answer(answers: Subscription) -> Answer:
+    async for message in answers:
+        return decode(Answer, message.data)
+    raise Unreachable("waiting for an engine's answer: the connection was closed")
+
+
+async def _until_taken(action: Callable[[], Any]) -> None:
+    pause = 0.1
+    while True:
+        try:
+            await action()
+        except NeverRetry:
+            raise
+        except Retry:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+        else:
+            return
+
+
+def _millis(delay: timedelta) -> int:
+    return round(delay.total_seconds() * 1000)

@@ -1,0 +1,311 @@
+"""The engine: the only writer of orchestration state."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from runner.engine.effects import next_due
+from runner.engine.facts import Fact
+from runner.engine.reducer import Input, Lost, Tick, holds_lease, reduce
+from runner.engine.state import Orchestration, Status
+from runner.errors import NeverRetry, Retry, TierformError
+from runner.interpreter.dead_letters import DeadLetters
+from runner.interpreter.mailboxes import Mailboxes
+from runner.interpreter.membership import Membership
+from runner.interpreter.orchestrations import Loaded, Orchestrations
+from runner.interpreter.outbox import Outbox
+from runner.interpreter.plans import PlanSource
+from runner.interpreter.settings import EngineSettings
+from runner.interpreter.sweeper import Sweeper
+from runner.interpreter.timers import Timers
+from runner.messaging.ports import Consumer, ConsumerState, Delivery, Messaging, SequenceConflict
+from runner.protocol.messages import VERSION, Answer, AnyEvent, ClaimEvent, ManifestEvent, decode_event, encode
+from runner.protocol.subjects import Subjects, partition_of
+
+_log = structlog.get_logger("engine")
+
+
+@dataclass(slots=True)
+class _Item:
+    """One thing to reduce: an event with its delivery, or something the engine itself noticed."""
+
+    event: Input
+    delivery: Delivery | None = None
+
+
+class Engine:
+    """Runs orchestrations: any number of engines may share one bus.
+
+    Args:
+        messaging: The bus.
+        plans: Compiled definitions.
+        subjects: Names.
+        name: Unique among live engines.
+        now: Milliseconds since 1970, UTC.
+        secret: Opens completion tokens; the same for all engines.
+        settings: Figures.
+    """
+
+    def __init__(
+        self,
+        messaging: Messaging,
+        plans: PlanSource,
+        subjects: Subjects,
+        *,
+        name: str,
+        now: Callable[[], int],
+        secret: bytes,
+        settings: EngineSettings | None = None,
+    ) -> None:
+        self.name = name
+        self._messaging = messaging
+        self._plans = plans
+        self._subjects = subjects
+        self._now = now
+        self._settings = settings or EngineSettings()
+        self._store = Orchestrations(messaging, subjects, name)
+        self._outbox = Outbox(messaging, subjects, secret)
+        self._dead = DeadLetters(messaging, subjects)
+        self._mail: Mailboxes[_Item] = Mailboxes(self._work)
+        self._loaded: dict[str, Loaded] = {}
+        self._timers = Timers(now, lambda oid: self._mail.put(oid, _Item(Tick())))
+        self._sweeper = Sweeper(self._task_state)
+        self._members = Membership(messaging.feed, subjects, name, self._own)
+        self._consumers: dict[int, Consumer] = {}
+        self._task_consumers: dict[str, Consumer] = {}
+        self._partitions: dict[int, asyncio.Task[None]] = {}
+        self._takeovers: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Take part until cancelled; then hand the partitions over and leave."""
+        parts = (self._members.run(), self._timers.run(), self._sweep())
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await self._stop(tasks)
+
+    async def _stop(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
+        everything = [*self._partitions.values(), *self._takeovers]
+        for task in everything:
+            task.cancel()
+        await asyncio.gather(*everything, return_exceptions=True)
+        for consumer in [*self._consumers.values(), *self._task_consumers.values()]:
+            await consumer.close()
+        await self._mail.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Partitions -------------------------------------------------------------------------------------------------
+
+    def _own(self, partitions: frozenset[int]) -> None:
+        """Start what was gained, stop what was lost."""
+        for partition in set(self._partitions) - partitions:
+            self._partitions.pop(partition).cancel()
+            self._drop(partition)
+        gained = partitions - set(self._partitions)
+        for partition in gained:
+            self._partitions[partition] = asyncio.create_task(self._consume(partition))
+        if gained:
+            task = asyncio.create_task(_persist(lambda: self._take_over(gained), "taking over partitions"))
+            self._takeovers.add(task)
+            task.add_done_callback(self._takeovers.discard)
+        _log.info("partitions", engine=self.name, owned=sorted(partitions))
+
+    def _drop(self, partition: int) -> None:
+        for oid in [oid for oid in self._loaded if partition_of(oid, self._subjects.partitions) == partition]:
+            self._forget(oid)
+
+    def _forget(self, oid: str) -> None:
+        self._loaded.pop(oid, None)
+        self._timers.arm(oid, None)
+        self._sweeper.forget(oid)
+
+    async def _take_over(self, partitions: frozenset[int]) -> None:
+        """Bring every orchestration of the gained partitions into memory, its timers and suspects with it."""
+        for token in await self._store.ids():
+            loaded = await self._store.load_token(token)
+            state = loaded.orchestration
+            if state is None or partition_of(state.oid, self._subjects.partitions) not in partitions:
+                continue
+            if state.is_terminal:
+                await self._outbox.respond(state)
+            else:
+                self._mail.put(state.oid, _Item(Tick()))
+
+    async def _consume(self, partition: int) -> None:
+        await _persist(lambda: self._consume_until_error(partition), f"taking events of partition {partition}")
+
+    async def _consume_until_error(self, partition: int) -> None:
+        consumer = self._consumers.get(partition)
+        if consumer is None:
+            consumer = await self._messaging.queue.consumer(
+                self._subjects.event_consumer(partition),
+                self._subjects.event_filter(partition),
+                ack_wait=self._settings.event_ack_wait,
+            )
+            self._consumers[partition] = consumer
+        while True:
+            await self._mail.below(self._settings.in_flight)
+            for delivery in await consumer.fetch(self._settings.batch, self._settings.fetch_wait):
+                await self._receive(delivery)
+
+    async def _receive(self, delivery: Delivery) -> None:
+        try:
+            event = decode_event(delivery.data)
+        except NeverRetry as error:
+            await self._dead.bury("event", delivery.subject, delivery.data, str(error), self._now())
+            await delivery.ack()
+            return
+        self._mail.put(event.oid, _Item(event, delivery))
+
+    # One orchestration ------------------------------------------------------------------------------------------
+
+    async def _work(self, oid: str, items: Sequence[_Item]) -> None:
+        """Process a batch; whatever passes away is tried again until the engine stops."""
+        pause = 0.02
+        while True:
+            try:
+                await self._process(oid, items)
+            except Retry as error:
+                self._forget(oid)
+                if not isinstance(error, SequenceConflict):
+                    _log.warning("retrying", engine=self.name, oid=oid, error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            except NeverRetry as error:
+                self._forget(oid)
+                await self._refuse(oid, items, error)
+                return
+            except Exception as error:  # noqa: BLE001 - The edge of the engine: one orchestration's defect stops no other.
+                self._forget(oid)
+                _log.exception("a batch of events could not be processed", engine=self.name, oid=oid)
+                await self._bury(oid, items, f"{type(error).__name__}: {error}")
+                return
+            else:
+                return
+
+    async def _process(self, oid: str, items: Sequence[_Item]) -> None:
+        loaded = self._loaded.get(oid) or await self._store.load(oid)
+        plan = await self._plans.of(loaded.orchestration, _manifest_among(items))
+        now = self._now()
+        state = loaded.orchestration
+        facts: list[Fact] = []
+        claims: list[tuple[ClaimEvent, Answer]] = []
+        for item in items:
+            state, more = reduce(plan, state, item.event, now)
+            facts += more
+            if isinstance(item.event, ClaimEvent):
+                claims.append((item.event, _answer_to(state, item.event)))
+        if facts and state is not None:
+            events = [item.event.event_id for item in items if isinstance(item.event, AnyEvent)]
+            loaded = await self._store.append(loaded, state, facts, events, now)
+        if state is not None:
+            self._remember(loaded, state, plan_types={name: a.type for name, a in plan.activities.items()})
+            if facts:
+                await self._outbox.publish(plan, state, facts, now)
+            elif state.is_terminal:
+                await self._outbox.respond(state)
+        await self._answer(claims)
+        await _acknowledge(items)
+
+    def _remember(self, loaded: Loaded, state: Orchestration, plan_types: dict[str, str]) -> None:
+        if state.is_terminal:
+            self._forget(state.oid)
+            return
+        self._loaded[state.oid] = loaded
+        self._timers.arm(state.oid, next_due(state))
+        self._sweeper.note(state, lambda name: plan_types[name])
+
+    async def _answer(self, claims: Sequence[tuple[ClaimEvent, Answer]]) -> None:
+        for claim, answer in claims:
+            await self._messaging.feed.publish(claim.reply, encode(answer))
+
+    async def _refuse(self, oid: str, items: Sequence[_Item], error: NeverRetry) -> None:
+        """A batch that can never be taken: its manifest is answered, its other events are buried one by one."""
+        if len(items) > 1:
+            for item in items:
+                await self._work(oid, [item])
+            return
+        await self._bury(oid, items, str(error))
+
+    async def _bury(self, oid: str, items: Sequence[_Item], cause: str) -> None:
+        for item in items:
+            data = encode(item.event) if isinstance(item.event, AnyEvent) else repr(item.event).encode()
+            letter = partial(self._dead.bury, "event", oid, data, cause, self._now())
+            await _persist(letter, "keeping a dead letter")
+            if isinstance(item.event, ManifestEvent):
+                await self._outbox.refuse(item.event, cause)
+        await _acknowledge(items)
+
+    # Sweeping ---------------------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.sweep_interval.total_seconds())
+            try:
+                await self._sweep_once()
+            except TierformError as error:
+                _log.warning("sweeping", engine=self.name, error=str(error))
+
+    async def _sweep_once(self) -> None:
+        for oid in self._sweeper.stopping():
+            loaded = self._loaded.get(oid)
+            if loaded is not None and loaded.orchestration is not None:
+                await self._outbox.repeat_controls(loaded.orchestration)
+        if self._mail.waiting or not await self._events_idle():
+            return
+        for queued in await self._sweeper.lost(self._now()):
+            _log.warning("task lost, dispatching again", oid=queued.oid, activity=queued.activity)
+            self._mail.put(queued.oid, _Item(Lost(queued.activity, queued.lease)))
+
+    async def _events_idle(self) -> bool:
+        states = [await consumer.state() for consumer in self._consumers.values()]
+        return not any(state.pending or state.unacknowledged for state in states)
+
+    async def _task_state(self, activity_type: str) -> ConsumerState:
+        consumer = self._task_consumers.get(activity_type)
+        if consumer is None:
+            consumer = await self._messaging.queue.consumer(
+                self._subjects.task_consumer(activity_type),
+                self._subjects.task(activity_type),
+                ack_wait=self._settings.task_ack_wait,
+            )
+            self._task_consumers[activity_type] = consumer
+        return await consumer.state()
+
+
+def _answer_to(state: Orchestration | None, claim: ClaimEvent) -> Answer:
+    live = holds_lease(state, claim)
+    stop = live and state is not None and state.activities[claim.activity].status is Status.STOPPING
+    return Answer(v=VERSION, live=live, stop=stop)
+
+
+def _manifest_among(items: Sequence[_Item]) -> ManifestEvent | None:
+    return next((item.event for item in items if isinstance(item.event, ManifestEvent)), None)
+
+
+async def _acknowledge(items: Sequence[_Item]) -> None:
+    for item in items:
+        if item.delivery is not None:
+            await item.delivery.ack()
+
+
+async def _persist(action: Callable[[], Awaitable[None]], doing: str) -> None:
+    """Run an action to its end, again and again while what stops it is passing."""
+    pause = 0.05
+    while True:
+        try:
+            await action()
+        except TierformError as error:
+            _log.warning(doing, error=str(error))
+        except Exception:  # noqa: BLE001 - The edge of the engine: a defect here must not silence a partition for good.
+            _log.exception(doing)
+        else:
+            return
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 2.0)

@@ -1,0 +1,119 @@
+"""Publishes what follows from facts, and derives it again from the state when an engine takes over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from runner.engine.effects import controls_of, dispatched, response_of, task_id, task_of
+from runner.engine.facts import Fact
+from runner.engine.plan import Plan
+from runner.engine.state import Orchestration, OrchestrationState, Status
+from runner.errors import NeverRetry, Retry
+from runner.messaging.ports import Messaging, SequenceConflict
+from runner.protocol.messages import VERSION, Control, Live, ManifestEvent, Response, encode
+from runner.protocol.subjects import Subjects
+
+
+class Outbox:
+    """Tasks, controls, responses and live events.
+
+    Args:
+        messaging: The bus.
+        subjects: Names.
+        secret: Opens completion tokens.
+    """
+
+    def __init__(self, messaging: Messaging, subjects: Subjects, secret: bytes) -> None:
+        self._messaging = messaging
+        self._subjects = subjects
+        self._secret = secret
+
+    async def publish(self, plan: Plan, orchestration: Orchestration, facts: Sequence[Fact], now: int) -> None:
+        """Everything that follows from ``facts``; returns once tasks and response are durable.
+
+        Raises:
+            runner.errors.NeverRetry: A task is larger than the bus takes.
+        """
+        await self._announce(orchestration, facts, now)
+        await asyncio.gather(*(self.dispatch(plan, orchestration, name) for name in dispatched(facts)))
+        for control in controls_of(facts, orchestration):
+            await self._control(orchestration, control)
+        if orchestration.is_terminal:
+            await self.respond(orchestration)
+
+    async def dispatch(self, plan: Plan, orchestration: Orchestration, name: str) -> None:
+        """Put the task of the activity's current lease into its queue; safe to repeat."""
+        task = task_of(plan, orchestration, name, self._secret)
+        message_id = task_id(orchestration, name)
+        await _until_done(
+            lambda: self._messaging.queue.publish(self._subjects.task(task.type), encode(task), message_id=message_id)
+        )
+
+    async def respond(self, orchestration: Orchestration) -> None:
+        """Store the response; the first one written stands."""
+        subject = self._subjects.response(orchestration.oid, orchestration.generation)
+        data = encode(response_of(orchestration))
+        await _until_done(lambda: self._append_once(subject, data))
+
+    async def refuse(self, event: ManifestEvent, cause: str) -> None:
+        """Answer a manifest that cannot be started at all."""
+        response = Response(
+            v=VERSION,
+            id=f"{event.event_id}/refused",
+            manifest_id=event.oid,
+            correlation_id=event.correlation_id,
+            orchestration_type=event.orchestration_type,
+            success=False,
+            state=int(OrchestrationState.ERRORED),
+            error_detail=cause,
+        )
+        subject = self._subjects.response(event.oid, 1)
+        await _until_done(lambda: self._append_once(subject, encode(response)))
+
+    async def _append_once(self, subject: str, data: bytes) -> None:
+        try:
+            await self._messaging.log.append(subject, data, expected=0)
+        except SequenceConflict:
+            return
+
+    async def repeat_controls(self, orchestration: Orchestration) -> None:
+        """Tell the agents of stopping activities again: the first message may have been lost."""
+        for name, activity in orchestration.activities.items():
+            if activity.status is Status.STOPPING:
+                control = Control(
+                    v=VERSION,
+                    activity=name,
+                    generation=orchestration.generation,
+                    lease=activity.lease,
+                    reason="cancel",
+                )
+                await self._control(orchestration, control)
+
+    async def _control(self, orchestration: Orchestration, control: Control) -> None:
+        await self._messaging.feed.publish(self._subjects.control(orchestration.oid), encode(control))
+
+    async def _announce(self, orchestration: Orchestration, facts: Sequence[Fact], now: int) -> None:
+        live = Live(
+            v=VERSION,
+            oid=orchestration.oid,
+            what="transition",
+            at_millis=now,
+            facts=[msgspec.to_builtins(fact) for fact in facts],
+        )
+        await self._messaging.feed.publish(self._subjects.live(orchestration.oid), encode(live))
+
+
+async def _until_done(action: Callable[[], Awaitable[None]]) -> None:
+    """Repeat an idempotent publication until the bus takes it."""
+    pause = 0.05
+    while True:
+        try:
+            await action()
+        except NeverRetry:
+            raise
+        except Retry:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+        else:
+            return
