@@ -1,6 +1,7 @@
 import base64
 import multiprocessing
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -193,6 +194,17 @@ def test_a_place_where_no_file_can_be_is_explained(data_dir, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidUsage, match=r"opening the key file .*/file/key': file exists \('.*/file'\)"):
         open_key_file(tmp_path / "file" / "key", data_dir=data_dir)
+
+
+def test_a_disk_that_takes_no_more_leaves_no_half_file(place, data_dir):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(InvalidUsage, match=r"opening the key file .*: file too large"):
+            open_key_file(place, data_dir=data_dir)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(place.parent.iterdir()) == []
 
 
 def test_links_in_a_circle_are_explained(data_dir, tmp_path):

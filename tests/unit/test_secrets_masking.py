@@ -5,7 +5,7 @@ import time
 import urllib.parse
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.activity import Masker
@@ -59,12 +59,14 @@ def test_no_spelling_of_the_canary_gets_through(spelling):
     assert not any(around.find(CANARY[at : at + 3]) >= 0 for at in range(len(CANARY) - 2))
 
 
+@settings(deadline=None)
 @given(st.text(min_size=4, max_size=40), st.text(max_size=20), st.text(max_size=20))
 def test_a_text_with_a_secret_never_keeps_it_whole(secret, before, after):
     masked = masker(secret).mask(before + secret + after)
     assert secret not in masked.replace("***", "\0")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=10), st.text(st.characters(codec="utf-8"), min_size=8, max_size=40), st.binary(max_size=10))
 def test_base64_of_anything_around_a_secret_decodes_to_nothing_of_it(before, secret, after):
     encoded = base64.b64encode(before + secret.encode() + after).decode()
@@ -73,6 +75,7 @@ def test_base64_of_anything_around_a_secret_decodes_to_nothing_of_it(before, sec
     assert rest <= len(encoded) - len(secret.encode()) * 8 // 6
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab", min_size=4, max_size=8), max_size=6), st.text("abc", max_size=60))
 def test_secrets_that_overlap_leave_nothing_of_any(secrets, text):
     covered = [False] * len(text)

@@ -1,17 +1,17 @@
 import asyncio
-import re
 from types import MappingProxyType
 
 import pytest
-from dict_documents import DictDocuments
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.errors import InvalidInput, Refused, UnknownThing
+from runner.errors import InvalidInput, Refused, UnknownThing, Unreachable
 from runner.graph.references import secret_reference
+from runner.messaging.memory import Faults, MemoryBus
+from runner.messaging.ports import Documents
 from runner.secrets.keys import Key, Keyring
 from runner.secrets.references import is_well_formed, reference_from
-from runner.secrets.store import SecretStore
+from runner.secrets.store import BUCKET, SecretStore
 
 OLD, NEW = (Key.derive(bytes([n]) * 32) for n in range(2))
 RING = Keyring((OLD,))
@@ -19,9 +19,13 @@ ROTATED = Keyring((NEW, OLD))
 CANARY = "canary-7Zp$x"
 
 
+def bucket(faults: Faults | None = None) -> Documents:
+    return MemoryBus(faults).connect().documents(BUCKET)
+
+
 @pytest.fixture
-def documents() -> DictDocuments:
-    return DictDocuments()
+def documents() -> Documents:
+    return bucket()
 
 
 @pytest.fixture
@@ -39,16 +43,17 @@ leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, 
 values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
 
 
+@settings(deadline=None)
 @given(values, st.text())
 async def test_any_json_value_of_any_owner_comes_back_in_another_process(value, owner):
-    documents = DictDocuments()
+    documents = bucket()
     reference = await SecretStore(documents, RING).put(value, owner=owner)
     assert is_well_formed(reference)
     other = SecretStore(documents, RING)
     assert await other.get(reference) == value
     assert await other.get(reference, owner=owner) == value
     assert await other.references(owner) == [reference]
-    assert all(re.fullmatch(r"[A-Za-z0-9_.=-]{1,128}(/[A-Za-z0-9_.=-]{1,128})*", key) for key in documents.documents)
+    assert all(len(key) < 250 for key in await documents.keys())
 
 
 async def test_nothing_stored_shows_the_secret_or_its_owner_s_other_secrets(store, documents):
@@ -73,6 +78,26 @@ async def test_stores_at_the_same_time_agree_on_one_reference(documents):
     assert len(await documents.keys()) == 2
 
 
+@settings(deadline=None)
+@given(st.integers(0, 1000))
+async def test_a_store_repeated_until_it_answers_stores_once(seed):
+    faults = Faults(seed=seed, request_lost=0.3, answer_lost=0.3)
+    documents = bucket(faults)
+
+    async def stubborn() -> str:
+        while True:
+            try:
+                return await SecretStore(documents, RING).put(CANARY, owner="o")
+            except Unreachable:
+                continue
+
+    references = await asyncio.gather(stubborn(), stubborn(), stubborn())
+    faults.active = False
+    assert len(set(references)) == 1
+    assert len(await documents.keys()) == 2
+    assert await SecretStore(documents, RING).get(references[0]) == CANARY
+
+
 async def test_a_value_lost_between_the_two_writes_is_written_by_the_next_call(store, documents):
     reference = await store.put(CANARY, owner="o")
     await documents.delete(f"value/{reference}")
@@ -95,7 +120,7 @@ async def test_read_only_objects_are_stored_like_others(store):
 async def test_what_is_no_json_value_is_refused_and_not_stored(store, documents, value):
     with pytest.raises(InvalidInput, match="not a JSON value"):
         await store.put(value, owner="o")
-    assert documents.documents == {}
+    assert await documents.keys() == []
 
 
 async def test_an_unknown_reference_says_so(store):
@@ -256,7 +281,8 @@ async def test_owners_with_long_names_are_told_apart(store):
 async def test_the_cache_keeps_the_newest_values_only(store, documents):
     references = [await store.put(n, owner="o") for n in range(1030)]
     await store.put("x" * 100_000, owner="o")
-    documents.documents = {key: document for key, document in documents.documents.items() if "owner/" in key}
+    for key in await documents.keys("value/"):
+        await documents.delete(key)
     assert await store.get(references[-1]) == 1029
     with pytest.raises(UnknownThing):
         await store.get(references[0])
