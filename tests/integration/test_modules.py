@@ -28,6 +28,7 @@ HOSTILE = [
     "$(touch gone)",
     "`touch gone`",
     "a\nb",
+    "acme\n",
     "../../etc",
     "a;b",
     "ä",

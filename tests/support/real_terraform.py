@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
+from processors.terraform.templates import environment
 
 _RUN = """
 import json, sys
@@ -38,12 +37,12 @@ class Ran:
 
 def terraform(folder: Path, *commands: list[str], path: str | None = None, keep_going: bool = False) -> list[Ran]:
     """Run the commands in ``folder``, until one fails unless told to keep going; what came of each that ran."""
-    environment = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
-    environment |= {"PATH": path or os.environ["PATH"], "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    variables = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+    variables |= {"PATH": path or os.environ["PATH"], "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(commands), "go on" if keep_going else "stop"],
         cwd=folder,
-        env=environment,
+        env=variables,
         capture_output=True,
         text=True,
         check=True,
@@ -91,7 +90,7 @@ class ModuleRun:
     def render(self, inputs: dict[str, Any]) -> None:
         """Lay the module's files, rendered, and the inputs into the workspace."""
         shutil.copytree(self.module, self.folder, dirs_exist_ok=True)
-        jinja = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        jinja = environment()
         for template in self.folder.rglob("*.j2"):
             template.with_suffix("").write_text(jinja.from_string(template.read_text()).render(inputs))
         (self.folder / "terraform.tfvars.json").write_text(json.dumps(inputs))
