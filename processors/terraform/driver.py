@@ -124,8 +124,8 @@ class Driver(Protocol):
         """
         ...
 
-    async def versions(self) -> Versions:
-        """What this driver runs."""
+    async def versions(self, environment: Mapping[str, str]) -> Versions:
+        """What this driver runs; asked once, in that environment."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Files that live in memory and vanish with the last process that holds them."""
 
 import os
+from typing import Self
 
 
 class MemoryFile:
@@ -29,7 +30,7 @@ class MemoryFile:
             self._closed = True
             os.close(self.descriptor)
 
-    def __enter__(self) -> "MemoryFile":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

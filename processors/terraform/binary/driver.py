@@ -78,11 +78,11 @@ class BinaryDriver:
             raise Fatal(f"starting {str(self._executable)!r}: {outcome.stderr.strip()}", remedy="check config.binary")
         return outcome
 
-    async def versions(self) -> Versions:
+    async def versions(self, environment: Mapping[str, str]) -> Versions:
         """See ``Driver.versions``; the executable is asked once."""
         if self._versions is None:
             with open("/dev/null", "rb") as null:  # noqa: ASYNC230, PTH123 - no workspace, so nothing to lock
-                place = Place(Path("/"), {"CHECKPOINT_DISABLE": "1", "PATH": "/usr/bin:/bin"}, null.fileno())
+                place = Place(Path("/"), environment, null.fileno())
                 outcome = await self.run(commands.version(), place)
             self._versions = _versions(outcome, self._executable)
         return self._versions

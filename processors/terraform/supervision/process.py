@@ -91,7 +91,7 @@ class WorkerProcess:
             WorkerDied: It did not come up.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003
+        ours.setblocking(False)
         crash = MemoryFile("tierform-worker-stderr")
         command = [sys.executable, "-I", "-S", str(_WORKER), str(theirs.fileno()), *arguments]
         with theirs:
@@ -140,8 +140,7 @@ class WorkerProcess:
         self.commands += 1
         pipes = (os.pipe(), os.pipe())
         outputs = [
-            _Pipe(pipe[0], on_output)
-            for pipe, on_output in zip(pipes, (order.on_stdout, order.on_stderr), strict=True)
+            _Pipe(pipe[0], on_output) for pipe, on_output in zip(pipes, (order.on_stdout, order.on_stderr), strict=True)
         ]
         try:
             self._send_run(order, pipes)
@@ -282,7 +281,7 @@ class _Pipe:
         self._on_output = on_output
         self._loop = asyncio.get_running_loop()
         self.ended = asyncio.Event()
-        os.set_blocking(descriptor, False)  # noqa: FBT003
+        os.set_blocking(descriptor, False)
         self._loop.add_reader(descriptor, self._read)
 
     def _read(self) -> None:

@@ -24,6 +24,9 @@ read ends are here so that Terraform never writes into a broken pipe: they are d
 Source: decision record on the supervision of Terraform.
 """
 
+from __future__ import annotations
+
+import contextlib
 import ctypes
 import json
 import os
@@ -34,13 +37,16 @@ import sys
 import threading
 import time
 
+# Importing typing would cost a tenth of the start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 RUN_DESCRIPTORS = 6
 _MAX_DESCRIPTORS = 64
 _MAX_PACKET = 65536
 _PR_SET_PDEATHSIG = 1
 _PIPE_BYTES = 1 << 20
-
-Argument = str | list[object]
 
 
 class Library:
@@ -52,7 +58,7 @@ class Library:
         self._code = 0
         self._runs = 0
 
-    def start(self, arguments: list[str], directory: str, pipes: tuple[int, int], _: dict[str, object]) -> int:
+    def start(self, arguments: list[str], directory: str, pipes: tuple[int, int], _: dict[str, Any]) -> int:
         """Run in a thread; the returned descriptor becomes readable at the end. Terraform closes the pipes itself."""
         os.chdir(directory)
         self._runs += 1
@@ -60,8 +66,9 @@ class Library:
         return self._wake_read
 
     def _run(self, arguments: list[str], pipes: tuple[int, int]) -> None:
-        values = (ctypes.c_char_p * len(arguments))(*[argument.encode() for argument in arguments])
-        count, out, err = ctypes.c_int64(len(arguments)), ctypes.c_int64(pipes[0]), ctypes.c_int64(pipes[1])
+        encoded = [argument.encode("utf-8", "replace") for argument in arguments]
+        values = (ctypes.c_char_p * len(encoded))(*encoded)
+        count, out, err = ctypes.c_int64(len(encoded)), ctypes.c_int64(pipes[0]), ctypes.c_int64(pipes[1])
         self._code = self._library.RunCliWithCancel(self._name(), count, values, out, err)
         os.write(self._wake_write, b".")
 
@@ -82,7 +89,7 @@ class Library:
         os.chdir("/")
         return self._code
 
-    def inspect(self, directory: str) -> dict[str, object]:
+    def inspect(self, directory: str) -> dict[str, Any]:
         """What the root module declares, and what is wrong with it."""
 
         class Loaded(ctypes.Structure):
@@ -93,15 +100,19 @@ class Library:
         loaded = load(directory.encode())
         texts = []
         for pointer in (loaded.module, loaded.diagnostics, loaded.error):
-            texts.append(ctypes.cast(pointer, ctypes.c_char_p).value if pointer else None)
+            texts.append(ctypes.cast(pointer, ctypes.c_char_p).value or b"" if pointer else b"")
             free(pointer)
-        module, diagnostics, error = (json.loads(text) if text and index < 2 else text for index, text in enumerate(texts))
-        module = module or {}
+        module: dict[str, Any] = json.loads(texts[0] or b"{}") or {}
         return {
-            "error": error.decode() if error else "",
-            "diagnostics": diagnostics or [],
+            "error": texts[2].decode(),
+            "diagnostics": json.loads(texts[1] or b"[]") or [],
             "variables": [
-                {"name": name, "sensitive": value["Sensitive"], "ephemeral": value.get("Ephemeral", False), "range": value["DeclRange"]}
+                {
+                    "name": name,
+                    "sensitive": value["Sensitive"],
+                    "ephemeral": value.get("Ephemeral", False),
+                    "range": value["DeclRange"],
+                }
                 for name, value in (module.get("Variables") or {}).items()
             ],
             "outputs": [{"name": n, "sensitive": v["Sensitive"]} for n, v in (module.get("Outputs") or {}).items()],
@@ -116,7 +127,7 @@ class Executable:
         self._pid = 0
         self._pidfd = -1
 
-    def start(self, arguments: list[str], directory: str, pipes: tuple[int, int], request: dict[str, object]) -> int:
+    def start(self, arguments: list[str], directory: str, pipes: tuple[int, int], request: dict[str, Any]) -> int:
         """Fork and execute; the returned descriptor becomes readable at the end.
 
         Should this process be killed, the kernel interrupts Terraform once (it then stops by itself and saves its
@@ -132,11 +143,11 @@ class Executable:
                     signal.signal(number, signal.SIG_DFL)
                 os.dup2(pipes[0], 1)
                 os.dup2(pipes[1], 2)
-                for descriptor in inherited:  # type: ignore[attr-defined]
+                for descriptor in inherited:
                     os.set_inheritable(descriptor, True)
                 os.chdir(directory)
                 if os.getppid() == parent:
-                    os.execve(str(request["executable"]), arguments, request["environment"])  # type: ignore[arg-type]
+                    os.execve(str(request["executable"]), arguments, request["environment"])  # noqa: S606 - no shell is the point
             except OSError as error:
                 os.write(2, f"{request['executable']}: {error.strerror}\n".encode())
             finally:
@@ -160,7 +171,7 @@ class Executable:
         os.close(self._pidfd)
         return os.waitstatus_to_exitcode(status)
 
-    def inspect(self, directory: str) -> dict[str, object]:
+    def inspect(self, directory: str) -> dict[str, Any]:
         """Not to be had without the library."""
         raise NotImplementedError(directory)
 
@@ -281,10 +292,8 @@ class Worker:
         self._forget(descriptor)
 
     def _forget(self, descriptor: int) -> None:
-        try:
+        with contextlib.suppress(KeyError):
             self._poll.unregister(descriptor)
-        except KeyError:
-            pass
 
     def _inspect(self, reply: int) -> None:
         request = _read(reply)
@@ -300,7 +309,7 @@ class Worker:
         if self._running is not None:
             self._terraform.kill()
 
-    def _say(self, message: dict[str, object]) -> None:
+    def _say(self, message: dict[str, Any]) -> None:
         if self._orphaned:
             return
         try:
@@ -309,16 +318,17 @@ class Worker:
             self._orphan()
 
 
-def _read(descriptor: int) -> dict[str, object]:
+def _read(descriptor: int) -> dict[str, Any]:
     data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    return json.loads(data)  # type: ignore[no-any-return]
+    request: dict[str, Any] = json.loads(data)
+    return request
 
 
-def _resolve(argument: Argument, files: list[int]) -> str:
+def _resolve(argument: Any, files: list[int]) -> str:
     if isinstance(argument, str):
         return argument
     prefix, index = argument
-    return f"{prefix}/proc/self/fd/{files[index]}"  # type: ignore[index]
+    return f"{prefix}/proc/self/fd/{files[index]}"
 
 
 def main(arguments: list[str]) -> None:
