@@ -8,7 +8,7 @@ import typer
 
 from runner import __version__
 from runner.cli.exits import EPILOG, Exit
-from runner.errors import InvalidDefinition, InvalidInput, InvalidUsage, TierformError
+from runner.errors import NeverRetry, TierformError
 
 app = typer.Typer(
     name="tierform",
@@ -230,7 +230,7 @@ def doctor(
 
 def exit_code_of(error: TierformError) -> Exit:
     """The exit code that an error means."""
-    return Exit.INVALID if isinstance(error, InvalidDefinition | InvalidInput | InvalidUsage) else Exit.ERRORED
+    return Exit.INVALID if isinstance(error, NeverRetry) else Exit.ERRORED
 
 
 def main(arguments: list[str] | None = None) -> None:

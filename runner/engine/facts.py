@@ -220,6 +220,7 @@ def _(fact: Dispatched, orchestration: Orchestration, at_millis: int) -> Orchest
             lease=fact.lease,
             polls=fact.polls,
             delivery=1,
+            claims=0,
             due_millis=0,
             dispatched_millis=at_millis,
         )
@@ -229,7 +230,8 @@ def _(fact: Dispatched, orchestration: Orchestration, at_millis: int) -> Orchest
 @apply.register
 def _(fact: Claimed, orchestration: Orchestration, at_millis: int) -> Orchestration:
     del at_millis
-    activity = replace(orchestration.activities[fact.activity], delivery=fact.delivery, agent=fact.agent)
+    known = orchestration.activities[fact.activity]
+    activity = replace(known, delivery=fact.delivery, agent=fact.agent, claims=known.claims + 1)
     return _with(orchestration, fact.activity, activity)
 
 

@@ -380,8 +380,8 @@ def _claim(t: _Transition, event: ClaimEvent) -> None:
     if activity.delivery == event.delivery and activity.agent == event.agent:
         return
     limit = t.plan.activities[event.activity].retry.max_attempts
-    if event.delivery > limit:
-        error = f"its agent stopped answering {event.delivery - 1} times in a row while it ran"
+    if activity.claims + 1 >= limit:
+        error = f"its agent stopped answering {activity.claims + 1} times in a row while it ran"
         t.add(facts.Failed(activity=event.activity, agent=event.agent, delivery=event.delivery, error=error))
         _stop_after_failure(t)
         _advance(t)

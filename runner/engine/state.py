@@ -73,6 +73,7 @@ class ActivityState(_State, frozen=True, kw_only=True):
         attempt: From 1; grows after RetryError only.
         lease: From 1; grows with every dispatch. A report with another lease is stale.
         delivery: The highest delivery known for the lease. A report of a lower one is stale.
+        claims: How often an agent took the lease over from one that went silent.
         polls: Schedule results of this attempt.
         due_millis: When the timer of a waiting, scheduled, retrying or stopping activity fires; 0 for never.
         set: Context keys it set, staged until it completes.
@@ -86,6 +87,7 @@ class ActivityState(_State, frozen=True, kw_only=True):
     attempt: int = 1
     lease: int = 1
     delivery: int = 1
+    claims: int = 0
     polls: int = 0
     due_millis: int = 0
     set: dict[str, Any] = {}

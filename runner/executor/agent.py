@@ -34,6 +34,7 @@ from runner.protocol.subjects import Subjects
 
 _log = structlog.get_logger("agent")
 _STOPS_KEPT = 10_000
+_LEFT_TO_OTHERS = timedelta(milliseconds=10)
 
 
 class Secrets(Reveals, Protocol):
@@ -64,6 +65,7 @@ class Agent:
         name: Unique among live agents.
         now: Milliseconds since 1970, UTC.
         settings: Figures.
+        wants: Tells by an orchestration's id whether this agent runs its activities; others are left to others.
     """
 
     def __init__(
@@ -77,7 +79,9 @@ class Agent:
         name: str,
         now: Callable[[], int],
         settings: AgentSettings | None = None,
+        wants: Callable[[str], bool] | None = None,
     ) -> None:
+        self._wants = wants
         self.name = name
         self._messaging = messaging
         self._subjects = subjects
@@ -92,19 +96,27 @@ class Agent:
         self._stops: dict[tuple[str, int, str, int], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._loops: asyncio.TaskGroup | None = None
+        self._types: set[str] = set()
 
     async def run(self, types: Iterable[str]) -> None:
-        """Take tasks of the given activity types until cancelled."""
+        """Take tasks of the given activity types, and of those added later, until cancelled."""
         control = await self._messaging.feed.subscribe(f"{self._subjects.prefix}.control.*")
-        loops = [asyncio.create_task(self._listen(control))]
-        loops += [asyncio.create_task(self._take(activity_type)) for activity_type in dict.fromkeys(types)]
         try:
-            await asyncio.gather(*loops)
+            async with asyncio.TaskGroup() as loops:
+                self._loops = loops
+                loops.create_task(self._listen(control))
+                self.add(types)
         finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            self._loops = None
             await control.close()
+
+    def add(self, types: Iterable[str]) -> None:
+        """Take tasks of more activity types; those it takes already change nothing."""
+        for activity_type in types:
+            if activity_type not in self._types and self._loops is not None:
+                self._types.add(activity_type)
+                self._loops.create_task(self._take(activity_type))
 
     async def drain(self, reason: StopReason = StopReason.DRAIN) -> None:
         """Ask every running processor to stop, hand its task back, and return when all have ended."""
@@ -190,6 +202,9 @@ class Agent:
             task = decode_task(delivery.data)
         except NeverRetry as error:
             await self._bury(delivery, str(error))
+            return
+        if self._wants is not None and not self._wants(task.oid):
+            await delivery.nak(_LEFT_TO_OTHERS * 2 ** min(delivery.count, 8))
             return
         key = (task.oid, task.generation, task.activity, task.lease)
         if key in self._running:

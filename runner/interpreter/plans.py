@@ -78,6 +78,11 @@ class Plans:
         digest: str = orjson.loads(document.data)["digest"]
         return digest
 
+    async def all_registered(self) -> list[Plan]:
+        """The plans of every registered definition."""
+        keys = await self._documents.keys("orchestration/")
+        return [await self.plan(await self.registered(key.removeprefix("orchestration/"))) for key in keys]
+
     async def publish(self, orchestration_type: str, bundle: bytes) -> str:
         """Store a bundle, register it for its type and return its digest; the same again changes nothing."""
         digest = await self._blobs.put(bundle)

@@ -341,8 +341,11 @@ def test_a_second_copy_of_an_accepted_report_is_silent(diamond):
 def test_a_claim_of_a_stale_lease_is_ignored_and_too_many_are_fatal(diamond):
     stale = ClaimEvent(v=1, event_id="k", oid="o", activity="a", attempt=1, lease=7, delivery=2, reply="r")
     assert diamond.take(stale) == []
-    often = ClaimEvent(v=1, event_id="k", oid="o", activity="a", attempt=1, lease=1, delivery=6, reply="r")
-    diamond.take(often)
+    for delivery in (2, 3, 4, 5, 9):
+        assert diamond.state.state is OrchestrationState.RUNNING
+        diamond.take(
+            ClaimEvent(v=1, event_id="k", oid="o", activity="a", attempt=1, lease=1, delivery=delivery, reply="r")
+        )
     assert diamond.state.state is OrchestrationState.ERRORED
     assert "stopped answering 5 times" in diamond.state.error
 

@@ -1,0 +1,51 @@
+"""What every command that talks to the bus shares: the event loop, the installation, the log."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from runner.assembly.settings import EnvironmentSettings, read_environment
+from runner.project.folder import Project
+
+T = TypeVar("T")
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on the quickest event loop there is."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def open_project(project: Path, data_dir: Path | None) -> tuple[Project, EnvironmentSettings]:
+    """The project and the environment's settings; the log goes to a file of the data folder."""
+    opened = Project.at(project, data_dir)
+    return opened, read_environment()
+
+
+def configure_log(project: Project, *, verbose: bool = False) -> None:
+    """Send what the program says of itself to ``logs/tierform.log`` in the data folder, or (verbose) to stderr."""
+    if verbose:
+        stream = sys.stderr
+    else:
+        project.data.create()
+        stream = (project.data.logs / "tierform.log").open("a", encoding="utf-8")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(stream=stream, level=logging.WARNING)
