@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
+EDITABLE = ["editables"]  # What hatchling needs for `pip install --editable`.
 COMMON = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     runtime = HERE / "runtime.txt"
     build = HERE / "build.txt"
-    compile_lock(project["build-system"]["requires"], build, [])
+    compile_lock([*project["build-system"]["requires"], *EDITABLE], build, [])
     compile_lock(project["project"]["dependencies"], runtime, [])
     compile_lock(project["dependency-groups"]["dev"], HERE / "dev.txt", [runtime, build])
 
