@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -12,6 +13,11 @@ from pathlib import Path
 
 BINARY = Path(sysconfig.get_path("scripts")) / "nats-server"
 TOKEN = "test-token"
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no server behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class NatsServer:
@@ -45,7 +51,9 @@ class NatsServer:
         )
         log = self._folder / "nats.log"
         command = [str(BINARY), "-c", str(configuration), "-l", str(log)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+        )
         self._wait_ready()
 
     def _wait_ready(self) -> None:

@@ -104,7 +104,8 @@ class JournalSubscription:
         except Unreachable:
             await self._drop()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), _PAUSE_SECONDS)
+                async with asyncio.timeout(_PAUSE_SECONDS):
+                    await self._closed.wait()
             return []
 
     async def _drop(self) -> None:

@@ -205,8 +205,10 @@ class Link:
             return True
         if self.closed or seconds <= 0:
             return False
+        # Not wait_for: in Python 3.11 it swallows a cancellation that arrives together with the result.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._up.wait()
         return self.is_up
 
     def check(self, doing: str, subject: str, data: bytes) -> None:

@@ -99,7 +99,8 @@ class Puller:
             self._wake.set()
             await asyncio.sleep(min(_PAUSE_SECONDS, left))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(min(left, self._silent_after - loop.time()), 0.001))
+            async with asyncio.timeout(max(min(left, self._silent_after - loop.time()), 0.001)):
+                await self._wake.wait()
 
     def _is_open(self, now: float) -> bool:
         return self._open > 0 and self._losses == self._link.losses and now < self._silent_after

@@ -109,8 +109,8 @@ async def _direct_page(link: Link, stream: str, subject: str, start: int) -> tup
     page: list[Stored] = []
     try:
         while True:
-            seconds = link.settings.answer_timeout.total_seconds()
-            answer = await asyncio.wait_for(answers.get(), seconds)
+            async with asyncio.timeout(link.settings.answer_timeout.total_seconds()):
+                answer = await answers.get()
             if answer is None:
                 return page, 0
             headers = answer.headers or {}

@@ -152,7 +152,8 @@ class MemoryFeed:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         servers[self._turn % len(servers)].give(MemoryRequest(body, answer))
         try:
-            return await asyncio.wait_for(answer, timeout.total_seconds())
+            async with asyncio.timeout(timeout.total_seconds()):
+                return await answer
         except TimeoutError as error:
             detail = f"asking {subject!r}: no answer within {timeout.total_seconds():g} s"
             raise Unreachable(detail) from error
