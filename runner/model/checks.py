@@ -65,7 +65,7 @@ class Rules:
             yield origin.problem(
                 path,
                 f"there is no activity definition of type '{activity.type}'",
-                f'{nearest} define it: {{"type": "{activity.type}", "provider": "…"}}'.strip(),
+                _or(nearest, f'define it: {{"type": "{activity.type}", "provider": "…"}}'),
             )
 
     def _compensation(self, definition: OrchestrationDefinition, origin: Origin) -> Iterator[Problem]:
@@ -74,7 +74,7 @@ class Rules:
             yield origin.problem(
                 ("compensation",),
                 f"there is no orchestration definition of type '{name}'",
-                f"{did_you_mean(name, self._orchestrations)} define it, or leave compensation out".strip(),
+                _or(did_you_mean(name, self._orchestrations), "define it, or leave compensation out"),
             )
 
 
@@ -175,6 +175,10 @@ class _References:
                     f"'{reference.source}' is called '{target}', as '{earlier}' is already",
                     f'give one of them another name: {{"source": "{reference.source}", "target": "…"}}',
                 )
+
+
+def _or(nearest: str, remedy: str) -> str:
+    return f"{nearest} otherwise {remedy}" if nearest else remedy
 
 
 def _says_excluded(

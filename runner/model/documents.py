@@ -12,6 +12,8 @@ from runner.model.yaml_events import DEEPEST, build
 
 JSON_SUFFIX = ".json"
 YAML_SUFFIXES = (".yaml", ".yml")
+# YAML takes nearly all of JSON, and mistakes in it too: [1 2] is a list of one string there.
+_LOOKS_LIKE_JSON = re.compile(r'\s*(\{\s*["}]|\[)')
 _CONSTANT = "-?Infinity|NaN"
 _LONG_NUMBER = "[0-9]{4000,}"
 
@@ -41,29 +43,18 @@ def parse_yaml(text: str, source: str = "") -> Any:
 
 
 def read(text: str, suffix: str = "") -> Any:
-    """The value of a text, in the language that a file's suffix names; without one, what it is by its looks.
+    """The value of a text, in the language that a file's suffix names; without one, JSON if it begins like it.
 
     Raises:
-        Malformed: It is neither.
+        Malformed: It is not well formed.
     """
     if suffix == JSON_SUFFIX:
         return read_json(text)
     if suffix in YAML_SUFFIXES:
         return build(text)[0]
-    try:
+    if _LOOKS_LIKE_JSON.match(text):
         return read_json(text)
-    except Malformed as error:
-        return _read_yaml_unless_json(text, error)
-
-
-def _read_yaml_unless_json(text: str, as_json: Malformed) -> Any:
-    """YAML may begin like JSON; what is neither is reported as what it looks like."""
-    try:
-        return build(text)[0]
-    except Malformed:
-        if text.lstrip().startswith(("{", "[")):
-            raise as_json from None
-        raise
+    return build(text)[0]
 
 
 def read_json(text: str) -> Any:

@@ -69,7 +69,7 @@ def _found(canonical: bytes) -> tuple[tuple[Path, str, str], ...]:
     translated = plain(schema)
     found = _dialect_problems(translated) or list(_meta_problems(translated))
     found = found or [*_reference_problems(compiled(translated).root), *_marking_problems(translated)]
-    return tuple(((*where, *path), text, remedy) for path, text, remedy in found)
+    return tuple(((*where, *path), text, remedy) for path, text, remedy in dict.fromkeys(found))
 
 
 def _dialect_problems(schema: Any) -> list[tuple[Path, str, str]]:

@@ -49,5 +49,5 @@ def main() -> None:
         sys.stderr.write(f"wrote {FOLDER / name}\n")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - main itself is tested
     main()

@@ -11,13 +11,15 @@ unless they say otherwise.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from pydantic import ValidationError
 
 from runner.errors import InvalidDefinition, Problem
 from runner.model.canonical import canonical_bytes, digest
 from runner.model.definition import OrchestrationDefinition
-from runner.model.paths import json_path
+from runner.model.origin import Origin
+from runner.model.wire import faults
 
 _OPPOSITES = {"deploy": "dispose", "dispose": "deploy"}
 
@@ -41,9 +43,9 @@ def expand_template(document: Mapping[str, Any], *, default_id: str = "") -> lis
     made, problems = [], list[Problem]()
     for key, member in members(document, default_id=default_id):
         try:
-            made.append(OrchestrationDefinition.from_wire(member))
-        except InvalidDefinition as error:
-            problems += [_moved(problem, key) for problem in error.problems]
+            made.append(OrchestrationDefinition.model_validate(member, by_alias=True, by_name=False))
+        except ValidationError as error:
+            problems += [Origin(group=key).problem(path, text) for path, text in faults(error)]
     if problems:
         raise InvalidDefinition("reading the template of orchestration definitions: it breaks rules", problems)
     return made
@@ -72,8 +74,3 @@ def _discriminated(key: str, activities: Any) -> Any:
     if not isinstance(activities, list):
         return activities
     return [{**activity, "discriminator": key} if isinstance(activity, dict) else activity for activity in activities]
-
-
-def _moved(problem: Problem, key: str) -> Problem:
-    """The same problem at its place in the template."""
-    return replace(problem, path=problem.path.replace("$.activities", json_path(("activities", key)), 1))

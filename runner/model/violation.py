@@ -81,10 +81,8 @@ def _type(error: Any, hidden: bool) -> Text:
 
 def _required(error: Any, _: bool) -> Text:
     """The validator makes one error for each missing name, and says which one in its message alone."""
-    for name in error.validator_value:
-        if error.message == f"{name!r} is a required property":
-            return Text("is required", remedy=f"give it {_what(error.schema, name)}", below=(name,))
-    return Text(f"requires {_list(error.validator_value)}")
+    name = next(name for name in error.validator_value if error.message == f"{name!r} is a required property")
+    return Text("is required", remedy=f"give it {_what(error.schema, name)}", below=(name,))
 
 
 def _what(schema: Any, name: str) -> str:
@@ -120,11 +118,17 @@ def _additional(error: Any, _: bool) -> Text:
 def _alternatives(error: Any, hidden: bool) -> Text:
     if not error.context:
         return Text("fits more than one of its alternatives, and must fit one alone")
-    nearest = best_match(error.context)
+    nearest = _nearest(error.context)
     text = described(nearest, hidden=hidden)
     inside = ".".join(map(str, [*nearest.relative_path, *text.below]))
     reason = f"{inside} {text.message}" if inside else text.message
     return Text(f"fits none of its {len(error.validator_value)} alternatives; the nearest: {reason}")
+
+
+def _nearest(errors: Any) -> Any:
+    """The most telling error of the alternatives that at least have the value's type, or else of all."""
+    wrong_type = {one.relative_schema_path[0] for one in errors if one.validator == "type" and not one.relative_path}
+    return best_match([one for one in errors if one.relative_schema_path[0] not in wrong_type] or errors)
 
 
 def did_you_mean(name: str, known: Any) -> str:
