@@ -1,7 +1,7 @@
 """Orchestration definitions and activity definitions.
 
-Source: The Orchestrator, "Resource Model: Orchestrations and Activities"; fields beyond it are listed in
-docs/definitions.md.
+Source: The Orchestrator, "Resource Model: Orchestrations and Activities". Fields beyond it are optional, and ignored by
+other implementations; docs/schemas describes all of them.
 """
 
 from typing import Annotated, Any, Literal, Self

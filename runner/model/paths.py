@@ -1,5 +1,6 @@
 """Places in a JSON value: as tuples of keys and indices, and as JSON path."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -20,5 +21,4 @@ def _step(part: str | int) -> str:
         return f"[{part}]"
     if _PLAIN.fullmatch(part):
         return f".{part}"
-    escaped = part.replace("\\", "\\\\").replace('"', '\\"')
-    return f'["{escaped}"]'
+    return f"[{json.dumps(part)}]"

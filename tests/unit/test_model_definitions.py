@@ -89,6 +89,24 @@ def test_the_architectures_example_lacks_two_definitions():
     ]
 
 
+def test_the_specifications_examples_are_valid_once_their_types_are_defined(tmp_path):
+    tenant = """{"type": "tenant.example.com", "active": true, "schema": {}, "activities": [
+      {"id": "activity1", "type": "activity1.example.com", "inputs": ["cell", "baseUrl"]},
+      {"id": "activity2", "type": "activity2.example.com", "dependsOn": "activity1",
+       "inputs": [{"source": "activity1.resource", "target": "resourceId"}]}]}"""
+    first = """{"type": "activity1.example.com", "provider": "provisioner.example.com",
+      "description": "Provisions a resource for a tenant",
+      "inputSchema": {"openAPIV3Schema": {}}, "outputSchema": {"openAPIV3Schema": {}}}"""
+    test = """{"type": "test.example.com", "description": "Test Deploy Orchestration", "active": true, "schema": {},
+      "activities": [{"id": "test-activity", "type": "test", "discriminator": "deploy", "inputs": [], "dependsOn": []}]}"""
+    more = '[{"type": "activity2.example.com"}, {"type": "test"}]'
+    for index, text in enumerate([tenant, first, test, more]):
+        (tmp_path / f"{index}.json").write_text(text)
+    found = load_definitions(tmp_path)
+    found.check()
+    assert set(found.orchestrations) == {"tenant.example.com", "test.example.com"}
+
+
 def test_an_empty_set_is_valid():
     DefinitionSet().check()
 

@@ -45,6 +45,8 @@ def said(schema: Any, value: Any, **options: Any) -> list[str]:
         ({"not": {}}, 1, "$: is what its schema excludes"),
         ({"items": {"not": {"const": 2}}}, [1, 2], "$[1]: is what its schema excludes"),
         (False, 1, "$: is not allowed"),
+        ({"type": "integer"}, "\ud800😀\n", '$: must be an integer, not "\\ud800😀\\n"'),
+        ({"additionalProperties": {"type": "null"}}, {"a\nb": 1}, '$["a\\nb"]: must be null, not 1'),
         ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, "$: violates 'dependentRequired' of its schema"),
         ({"additionalProperties": False}, {"a.b": 1}, '$: has properties that are not known: "a.b"'),
         ({"oneOf": [{}, {}]}, 1, "$: fits more than one of its alternatives, and must fit one alone"),
