@@ -70,7 +70,7 @@ def why_not_running(plan: Plan, orchestration: Orchestration, name: str, now: in
     if activity is not None:
         return _why_live(plan, name, activity, now)
     if orchestration.is_terminal or orchestration.is_stopping:
-        return "nothing new starts: " + (orchestration.error or "the orchestration has ended")
+        return "nothing new starts: " + (orchestration.error or "the orchestration has ended").split("\n", 1)[0]
     if orchestration.only and name not in orchestration.only:
         return "left out by --only"
     missing = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TextIO
 
-from runner.cli.views.text import STATES, duration
+from runner.cli.views.text import STATES, duration, first_line
 from runner.protocol.messages import Live
 
 
@@ -41,15 +41,14 @@ def _of_fact(fact: Mapping[str, Any]) -> list[tuple[str, str]]:
     activity = fact.get("activity", "")
     kind = fact["fact"]
     if kind == "ended":
-        error = fact.get("error", "")
-        return [("", f"{STATES[fact['state']]}{': ' + error if error else ''}")]
+        return [("", STATES[fact["state"]])]
     plain = {
         "completed": "completed",
         "waiting": "waits to be completed from outside",
-        "failed": f"failed: {fact.get('error', '')}",
-        "retrying": f"will be tried again: {fact.get('error', '')}",
+        "failed": f"failed: {first_line(fact.get('error', ''))}",
+        "retrying": f"will be tried again: {first_line(fact.get('error', ''))}",
         "stopping": "told to stop",
-        "activityCancelled": "cancelled" + (f": {fact['error']}" if fact.get("error") else ""),
+        "activityCancelled": "cancelled" + (f": {first_line(fact['error'])}" if fact.get("error") else ""),
         "cancelling": "cancelling" + (f": {fact['reason']}" if fact.get("reason") else ""),
         "warned": f"warning: {fact.get('text', '')}",
         "claimed": "taken over from an agent that went silent",

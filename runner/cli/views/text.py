@@ -26,6 +26,11 @@ def duration(millis: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def first_line(text: str) -> str:
+    """The text up to its first line break."""
+    return text.split("\n", 1)[0]
+
+
 def value_text(value: Any) -> str:
     """A JSON value in a line or several; a secret is named as such."""
     if is_secret_reference(value):
