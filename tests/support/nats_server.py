@@ -20,6 +20,15 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits for its parent to take notice does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 class NatsServer:
     """One server with JetStream on a free port; keeps port and storage over restarts.
 
@@ -52,7 +61,10 @@ class NatsServer:
         log = self._folder / "nats.log"
         command = [str(BINARY), "-c", str(configuration), "-l", str(log)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls prctl alone
         )
         self._wait_ready()
 
