@@ -52,7 +52,7 @@ def output_problems(planned: PlannedActivity, outputs: Mapping[str, Any]) -> str
     """What is wrong with an activity's outputs by its output schema, as one text; empty when nothing is."""
     if not planned.output_schema:
         return ""
-    return "; ".join(str(problem) for problem in violations(planned.output_schema, dict(outputs)))
+    return "; ".join(str(problem) for problem in violations(planned.output_schema, dict(outputs), any_secret=True))
 
 
 def _outputs(orchestration: Orchestration) -> dict[str, Mapping[str, Any]]:

@@ -18,6 +18,7 @@ from referencing.jsonschema import DRAFT202012, specification_with
 from runner.model.canonical import canonical_bytes
 from runner.model.formats import checker
 from runner.model.openapi import plain
+from runner.model.patterns import check_pattern
 from runner.model.subschemas import subschemas
 
 _KEPT = 1024
@@ -119,7 +120,8 @@ def _compiled(canonical: bytes) -> Compiled:
 
 @lru_cache(maxsize=16)
 def _passing_secrets(draft: Any) -> Any:
-    guarded = {keyword: _unless_secret(check) for keyword, check in draft.VALIDATORS.items()}
+    checks = {**draft.VALIDATORS, "pattern": check_pattern}
+    guarded = {keyword: _unless_secret(check) for keyword, check in checks.items()}
     return extend(draft, guarded)  # type: ignore[no-untyped-call] # Its stubs leave it untyped.
 
 
