@@ -14,7 +14,7 @@ TRANSIENT = (
     r"connection (?:was )?(?:reset|refused|closed)", r"connection timed out", r"broken pipe", r"unexpected EOF",
     r"i/o timeout", r"tls handshake timeout", r"context deadline exceeded", r"timeout (?:while|awaiting|waiting)",
     r"temporary failure in name resolution", r"no such host", r"network is unreachable",
-    r"\b(?:status(?: code)?|http(?: response)?|error)[ :=]+5\d\d\b", r"\b50[0234] (?:internal|bad|service|gateway)",
+    r"\b(?:status ?(?:code)?|http(?: response)?|error)[ :=]+5\d\d\b", r"\b50[0234] (?:internal|bad|service|gateway)",
     r"internal server error", r"service unavailable", r"bad gateway", r"gateway timeout",
     r"error acquiring the state lock", r"saved plan is stale", r"text file busy", r"no space left on device",
     r"operation ?aborted.*conflict", r"concurrent ?modification",

@@ -21,6 +21,8 @@ from runner.errors import Busy, Fatal, NewerData
 _FORMAT = 1
 _CONFIGURATION = "configuration"
 _ERRORED = "errored.tfstate"
+_LOCK_BYTES = 100
+_START_TICKS_FIELD = 19
 _KEPT_ERRORED = "errored.tfstate.encrypted"
 
 
@@ -106,6 +108,10 @@ class Workspace:
             if self._is_current(descriptor):
                 break
             os.close(descriptor)
+        if _is_alive(os.pread(descriptor, _LOCK_BYTES, 0)):
+            # Terraform outlived its supervisor: interrupted by the kernel, it is about to end.
+            os.close(descriptor)
+            raise self._busy()
         self.lock = descriptor
         try:
             self._settle(holder)
@@ -248,3 +254,14 @@ class Workspace:
                 file.flush()
                 os.fsync(descriptor)
         temporary.rename(self.folder / name)
+
+
+def _is_alive(content: bytes) -> bool:
+    """Whether the process that a lock file names, ``PID START_TICKS``, is the one that has that id now."""
+    pid, _, ticks = content.decode("ascii", "replace").strip().partition(" ")
+    try:
+        stat = Path(f"/proc/{int(pid)}/stat").read_text(encoding="ascii", errors="replace")
+    except (OSError, ValueError):
+        return False
+    state, *fields = stat.rpartition(")")[2].split()
+    return state != "Z" and fields[_START_TICKS_FIELD - 1] == ticks

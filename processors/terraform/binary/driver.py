@@ -9,6 +9,7 @@ from pathlib import Path
 from processors.terraform import commands
 from processors.terraform.binary.arguments import build
 from processors.terraform.driver import DEFAULT_GRACE_SECONDS, Command, OnEvent, Outcome, OutputReader, Place, Versions
+from processors.terraform.memory import MemoryFile
 from processors.terraform.supervision import WorkerPool, WorkerProcess
 from processors.terraform.supervision.process import Order
 from runner.errors import Fatal
@@ -81,8 +82,8 @@ class BinaryDriver:
     async def versions(self, environment: Mapping[str, str]) -> Versions:
         """See ``Driver.versions``; the executable is asked once."""
         if self._versions is None:
-            with open("/dev/null", "rb") as null:  # noqa: ASYNC230, PTH123 - no workspace, so nothing to lock
-                place = Place(Path("/"), environment, null.fileno())
+            with MemoryFile("tierform-no-lock") as lock:
+                place = Place(Path("/"), environment, lock.descriptor)
                 outcome = await self.run(commands.version(), place)
             self._versions = _versions(outcome, self._executable)
         return self._versions

