@@ -39,7 +39,7 @@ class NatsServer:
 
     def __init__(self, folder: Path, *, sync_always: bool = False) -> None:
         self._folder = folder
-        self._sync = "always" if sync_always else "2m"
+        self._sync = "always" if sync_always else '"2m"'
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None

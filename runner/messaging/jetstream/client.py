@@ -33,7 +33,8 @@ class _Sink:
     """Takes the place of the future that nats-py sets for each message of a subscription.
 
     A subscription with ``future=`` hands its messages over synchronously in the read loop: no queue with a limit beyond
-    which messages are dropped, and no task. Requests become about a third cheaper.
+    which messages are dropped, and no task. Measured with 64 publishes in flight and no disk flush: 27 µs of this
+    process's time each, 32 with ``Client.request``, 40 with ``JetStreamContext.publish``.
     """
 
     def __init__(self, handle: Callable[[Msg], None]) -> None:

@@ -1,14 +1,14 @@
 """Foreign errors into our own: one table for nats-py's exceptions, one for the JetStream API's error codes.
 
-Both tables are total: `translate` looks an exception up by its most specific listed class, and every class of nats-py
-is listed or has a listed ancestor below ``nats.errors.Error``; a test goes through them all.
+`translate` looks an exception up by its most specific listed class. Every class of ``nats.errors`` is listed by itself,
+which a test checks, so that a new one of a new nats-py is thought about. ``nats.js.errors`` never arise: this adapter
+speaks the JetStream API itself.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import nats.errors
-import nats.js.errors
 
 from runner.errors import InvalidUsage, NeverRetry, Refused, TierformError, Unreachable
 from runner.messaging.ports import SequenceConflict
@@ -53,20 +53,41 @@ CODES: Mapping[int, Meaning] = {
     10100: Meaning(Refused, "delete the other consumer of these subjects"),
 }
 
+_NO_CONNECTION = Meaning(Unreachable, REACH)
+_DEFECT = Meaning(InvalidUsage)
+
 EXCEPTIONS: Mapping[type[BaseException], Meaning] = {
-    OSError: Meaning(Unreachable, REACH),
-    TimeoutError: Meaning(Unreachable, REACH),
-    nats.errors.Error: Meaning(Unreachable, REACH),
+    OSError: _NO_CONNECTION,
+    TimeoutError: _NO_CONNECTION,
+    nats.errors.Error: _NO_CONNECTION,  # What nats-py raises for the server's own words.
+    nats.errors.TimeoutError: _NO_CONNECTION,
+    nats.errors.FlushTimeoutError: _NO_CONNECTION,
+    nats.errors.DrainTimeoutError: _NO_CONNECTION,
+    nats.errors.StaleConnectionError: _NO_CONNECTION,
+    nats.errors.UnexpectedEOF: _NO_CONNECTION,
+    nats.errors.OutboundBufferLimitError: _NO_CONNECTION,
+    nats.errors.ConnectionClosedError: _NO_CONNECTION,
+    nats.errors.ConnectionDrainingError: _NO_CONNECTION,
+    nats.errors.ConnectionReconnectingError: _NO_CONNECTION,
+    nats.errors.NoServersError: _NO_CONNECTION,
+    nats.errors.ServerNotInPoolError: _NO_CONNECTION,
+    nats.errors.JsonParseError: _NO_CONNECTION,
+    nats.errors.ProtocolError: _NO_CONNECTION,
+    nats.errors.SlowConsumerError: _NO_CONNECTION,
     nats.errors.NoRespondersError: Meaning(Unreachable, "check that JetStream is enabled and its streams exist"),
     nats.errors.MaxPayloadError: Meaning(NeverRetry, "raise the server's max_payload, or send less"),
-    nats.errors.BadSubjectError: Meaning(InvalidUsage),
-    nats.errors.BadHeaderError: Meaning(InvalidUsage),
-    nats.errors.BadTimeoutError: Meaning(InvalidUsage),
     nats.errors.AuthorizationError: Meaning(Refused, LOGIN),
     nats.errors.InvalidUserCredentialsError: Meaning(InvalidUsage, LOGIN),
     nats.errors.SecureConnRequiredError: Meaning(Refused, "use a tls:// URL"),
     nats.errors.SecureConnWantedError: Meaning(Refused, "use a nats:// URL, or enable TLS on the server"),
-    nats.js.errors.KeyWrongLastSequenceError: Meaning(SequenceConflict),
+    nats.errors.SecureConnFailedError: Meaning(Refused, "check the TLS options and certificates"),
+    nats.errors.BadSubjectError: _DEFECT,
+    nats.errors.BadHeaderError: _DEFECT,
+    nats.errors.BadTimeoutError: _DEFECT,
+    nats.errors.BadSubscriptionError: _DEFECT,
+    nats.errors.InvalidCallbackTypeError: _DEFECT,
+    nats.errors.NotJSMessageError: _DEFECT,
+    nats.errors.MsgAlreadyAckdError: _DEFECT,
 }
 
 
