@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from processors.terraform.declarations import assigned, declarations
 from processors.terraform.diagnostics import Diagnostic, describe
-from processors.terraform.scanning import attributes, body_start
 from runner.errors import Fatal
 
 Parse = Callable[[Path], Awaitable[Mapping[str, Any]]]
@@ -41,21 +41,31 @@ async def inspect(folder: Path, parse: Parse, *, module: str) -> Declared:
     """
     if _has_foreign_dialect(folder):
         return Declared(frozenset(), frozenset(), frozenset(), {}, complete=False)
+    found = declarations(folder)
+    if found.broken:
+        await _refuse_broken(folder, parse, module)
+        return Declared(frozenset(), frozenset(), frozenset(), {}, complete=False)  # Terraform says what is wrong.
+    variables = found.blocks["variable"]
+    return Declared(
+        variables=frozenset(variables),
+        required=frozenset(name for name, attributes in variables.items() if "default" not in attributes),
+        sensitive=frozenset(
+            name
+            for name in variables
+            if found.is_true("variable", name, "sensitive") or found.is_true("variable", name, "ephemeral")
+        ),
+        outputs={name: found.is_true("output", name, "sensitive") for name in found.blocks["output"]},
+    )
+
+
+async def _refuse_broken(folder: Path, parse: Parse, module: str) -> None:
     found = await parse(folder)
     diagnostics = [Diagnostic.from_library(each, str(folder)) for each in found["diagnostics"]]
     errors = [each for each in diagnostics if each.severity == "error"]
-    if errors or found["error"]:
+    if errors:
         raise Fatal(
-            f"reading module {module!r}: it is not valid\n{describe(errors) or found['error']}",
-            remedy="mend the module and run again",
+            f"reading module {module!r}: it is not valid\n{describe(errors)}", remedy="mend the module and run again"
         )
-    variables = found["variables"]
-    return Declared(
-        variables=frozenset(each["name"] for each in variables),
-        required=frozenset(each["name"] for each in variables if _is_required(each, folder)),
-        sensitive=frozenset(each["name"] for each in variables if each["sensitive"] or each["ephemeral"]),
-        outputs={each["name"]: bool(each["sensitive"]) for each in found["outputs"]},
-    )
 
 
 def check_inputs(
@@ -118,36 +128,12 @@ def _is_automatic(name: str) -> bool:
 def _assigned(path: Path) -> frozenset[str]:
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix != ".json":
-        return attributes(text)
+        return assigned(text)
     try:
         value = json.loads(text)
     except ValueError:
         return frozenset()  # Terraform says what is wrong with it.
     return frozenset(value) if isinstance(value, dict) else frozenset()
-
-
-def _is_required(variable: Mapping[str, Any], folder: Path) -> bool:
-    # An override may add a default elsewhere; Terraform itself then says what is missing.
-    if any(path.name.startswith("override.tf") or "_override.tf" in path.name for path in folder.iterdir()):
-        return False
-    place = variable["range"]
-    data = Path(place["Filename"]).read_bytes()
-    if place["Filename"].endswith(".json"):
-        return not _json_has_default(json.loads(data), variable["name"])
-    # One character per byte keeps the parser's byte offsets valid; the names looked for are ASCII.
-    text = data.decode("latin-1")
-    return "default" not in attributes(text, body_start(text, place["End"]["Byte"]))
-
-
-def _json_has_default(document: Any, name: str) -> bool:
-    blocks = document if isinstance(document, list) else [document]
-    for block in blocks:
-        variables = block.get("variable", {})
-        for each in variables if isinstance(variables, list) else [variables]:
-            bodies = each.get(name, {})
-            if any("default" in body for body in (bodies if isinstance(bodies, list) else [bodies])):
-                return True
-    return False
 
 
 def _advice(unused: list[str], missing: list[str], declared: Declared, template_names: frozenset[str]) -> str:
