@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench lock clean
+.PHONY: help demo test coverage lint types bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,7 +23,11 @@ demo: $(VENV)/.runtime ## Deploy a tenant with Terraform over JetStream, show it
 	@bash examples/demo/demo.sh
 
 test: $(VENV)/.dev ## Pass the whole test suite
-	$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: $(VENV)/.dev ## Check that unit tests reach every branch of the pure parts
+	$(BIN)/python -m coverage run -m pytest -q tests/unit
+	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100
 
 lint: $(VENV)/.dev ## Style, import rules, Terraform formatting
 	$(BIN)/ruff check .

@@ -19,28 +19,45 @@ class Bundle:
         inputs: Values of the module's variables, secrets among them.
         secrets: Names of the secret ones.
         var_files: Value files that lie under the inputs.
+        given: The activity's inputs of then, those that only templates use among them.
+        given_secrets: Names of the secret ones.
     """
 
     files: Mapping[str, bytes]
     inputs: Mapping[str, Any]
     secrets: frozenset[str]
     var_files: tuple[str, ...]
+    given: Mapping[str, Any]
+    given_secrets: frozenset[str]
 
     @classmethod
     def of(
-        cls, folder: Path, inputs: Mapping[str, Any], secrets: frozenset[str], var_files: tuple[str, ...]
+        cls,
+        folder: Path,
+        inputs: Mapping[str, Any],
+        secrets: frozenset[str],
+        var_files: tuple[str, ...],
+        given: Mapping[str, Any],
+        given_secrets: frozenset[str],
     ) -> "Bundle":
         """Of a configuration folder as it is now."""
         files = {
             str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
         }
-        return cls(files, dict(inputs), secrets, var_files)
+        return cls(files, dict(inputs), secrets, var_files, dict(given), given_secrets)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Bundle":
         """The reverse of ``to_json``."""
         files = {name: zlib.decompress(base64.b64decode(text)) for name, text in value["files"].items()}
-        return cls(files, value["inputs"], frozenset(value["secrets"]), tuple(value["varFiles"]))
+        return cls(
+            files,
+            value["inputs"],
+            frozenset(value["secrets"]),
+            tuple(value["varFiles"]),
+            value["given"],
+            frozenset(value["givenSecrets"]),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As it is encrypted."""
@@ -49,6 +66,8 @@ class Bundle:
             "inputs": dict(self.inputs),
             "secrets": sorted(self.secrets),
             "varFiles": list(self.var_files),
+            "given": dict(self.given),
+            "givenSecrets": sorted(self.given_secrets),
         }
 
     def unpack(self, folder: Path) -> None:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from processors.terraform import bundle as bundles
 from processors.terraform import configuration, naming, templates
+from processors.terraform.bundle import Bundle
 from processors.terraform.configuration import Settings
 from processors.terraform.driver import Driver
 from processors.terraform.job import Job, as_error, job_key, kept_result
@@ -74,6 +76,26 @@ class TerraformProcessor:
             job.stop.set()
         await asyncio.gather(*(job.task for job in self._jobs.values()), return_exceptions=True)
         await self._tools.close()
+
+    async def last_inputs(self, context: ActivityContext) -> tuple[Mapping[str, Any], frozenset[str]] | None:
+        """The inputs of the workspace's last apply, and which are secret, for a disposal; others have none of their own.
+
+        None when there is nothing to dispose of: then no input is missing either.
+        """
+        settings = configuration.read(context.details.config)
+        if operation_of(context.discriminator) is not Operation.DISPOSE:
+            return {}, frozenset()
+        key = _workspace_key(context, settings, context.secret_inputs & context.inputs.keys())
+        workspace = Workspace(self._tools.workspaces, key, self._environment.cipher)
+        if not workspace.exists():
+            return None if settings.backend["type"] == "local" else ({}, frozenset())
+        kept = await asyncio.to_thread(workspace.read_secret, bundles.NAME)
+        if kept is None:
+            return {}, frozenset()
+        bundle = Bundle.from_json(kept)
+        for name in bundle.given_secrets:
+            self._environment.masker.register(bundle.given[name])
+        return bundle.given, bundle.given_secrets
 
     async def process(self, context: ActivityContext) -> ActivityResult:
         """One delivery."""

@@ -111,7 +111,14 @@ class Run:
 
     def _keep(self, prepared: Prepared) -> None:
         workspace, settings = self.preparation.workspace, self.preparation.settings
-        inside = Bundle.of(workspace.configuration, prepared.variables, prepared.secrets, prepared.bundled_var_files)
+        inside = Bundle.of(
+            workspace.configuration,
+            prepared.variables,
+            prepared.secrets,
+            prepared.bundled_var_files,
+            self.preparation.inputs,
+            self.preparation.secret_inputs,
+        )
         workspace.write_secret(bundles.NAME, inside.to_json())
         workspace.claim_module(settings.module, self.preparation.details.modules.get(settings.module, ""))
         workspace.record(backend=prepared.backend)

@@ -72,7 +72,6 @@ async def execute(
     try:
         processor = await providers.processor(task.provider)
         context = await _context(task, delivery, processor, secrets, stopping, watch)
-        _check_inputs(task, context)
         result = await _supervised(processor, context, task, grace)
     except TierformError as error:
         return Finished(_failure(error))
@@ -95,25 +94,32 @@ async def _context(
     watch: Watch,
 ) -> ActivityContext:
     inputs, _ = await secrets.reveal(task.inputs, owner=task.oid)
-    secret_inputs = frozenset(name for name in task.inputs if inputs.get(name) != task.inputs[name])
-    details = _details(task, delivery)
-    last = getattr(processor, "last_inputs", None)
-    if last is not None:
-        known, known_secrets = await last(details, inputs)
-        secret_inputs |= frozenset(known_secrets) - frozenset(inputs)
-        inputs = {**known, **inputs}
     values, _ = await secrets.reveal(task.values, owner=task.oid)
     outputs, _ = await secrets.reveal(task.outputs, owner=task.oid)
-    return ActivityContext(
-        details,
-        inputs=inputs,
-        values=values,
-        outputs=outputs,
-        secret_inputs=secret_inputs,
-        stopping=stopping,
-        on_progress=watch.progress,
-        on_heartbeat=watch.heartbeat,
-    )
+    secret_inputs = frozenset(name for name in task.inputs if inputs.get(name) != task.inputs[name])
+
+    def context(inputs: Mapping[str, Any], secret_inputs: frozenset[str]) -> ActivityContext:
+        return ActivityContext(
+            _details(task, delivery),
+            inputs=inputs,
+            values=values,
+            outputs=outputs,
+            secret_inputs=secret_inputs,
+            stopping=stopping,
+            on_progress=watch.progress,
+            on_heartbeat=watch.heartbeat,
+        )
+
+    made = context(inputs, secret_inputs)
+    last_inputs = getattr(processor, "last_inputs", None)
+    known = await last_inputs(made) if last_inputs is not None else ({}, frozenset())
+    if known is None:
+        return made
+    last, last_secrets = known
+    if last:
+        made = context({**last, **inputs}, secret_inputs | (last_secrets - inputs.keys()))
+    _check_inputs(task, made)
+    return made
 
 
 def _details(task: Task, delivery: int) -> ActivityDetails:
