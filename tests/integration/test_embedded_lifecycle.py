@@ -1,6 +1,7 @@
 """One server per data folder, for exactly as long as somebody holds it."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from nats_server import is_alive
 
 from runner.embedded import attach, hold, status, stop
+from runner.embedded.folder import clear_errors
 from runner.errors import InvalidUsage, NewerData, Refused, Unreachable
 from runner.messaging.jetstream import JetStreamSettings, connect
 from runner.testing.contracts.messaging import until
@@ -272,6 +274,20 @@ async def test_a_folder_that_cannot_be_used_is_refused_with_the_reason(tmp_path)
     ):
         with pytest.raises(InvalidUsage, match=f"(?i){reason}"):
             await attach(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "remedy"),
+    [
+        (errno.ENOSPC, Unreachable, "free some disk"),
+        (errno.EROFS, InvalidUsage, "writable"),
+        (5, InvalidUsage, "another"),
+    ],
+)
+def test_what_the_file_system_says_is_passed_on_with_a_remedy(tmp_path, number, kind, remedy):
+    with pytest.raises(kind, match=os.strerror(number)) as caught, clear_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert remedy in caught.value.remedy
 
 
 async def test_a_server_that_cannot_start_says_why_in_its_own_words(data_dir):

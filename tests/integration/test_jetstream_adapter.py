@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import nats
 import pytest
+from nats_server import NatsServer
 
 from runner.errors import Refused, Unreachable
 from runner.messaging.jetstream import JetStreamSettings, connect
@@ -104,6 +105,38 @@ async def test_no_server_is_unreachable_within_the_timeout_and_names_it_without_
         with pytest.raises(Unreachable, match=f"127.0.0.1:{port}") as caught:
             await connect(settings)
     assert "hidden" not in str(caught.value)
+
+
+AGENT = """users: [
+  {user: engine, password: e},
+  {user: agent, password: a, permissions: {
+    publish: ["$JS.API.CONSUMER.MSG.NEXT.tierform-task.task-a", "$JS.ACK.tierform-task.task-a.>", "tierform.event.>"],
+    subscribe: ["_INBOX.>"]}}]"""
+
+
+async def test_an_agent_with_few_permissions_works_and_is_told_what_it_may_not_do(tmp_path):
+    server = NatsServer(tmp_path, authorization=AGENT)
+    await server.restart()
+    engine = await connect(JetStreamSettings(urls=(server.url,), user="engine", password="e"))
+    made = await engine.queue.consumer("task-a", "tierform.task.a", ack_wait=LONG)
+    await engine.queue.publish("tierform.task.a", b"work")
+    agent = await connect(JetStreamSettings(urls=(server.url,), user="agent", password="a", manage=False))
+    consumer = await agent.queue.consumer("task-a", "tierform.task.a", ack_wait=LONG)
+    (delivery,) = await fetch_all(consumer, 1)
+    await agent.queue.publish("tierform.event.0.a", b"report")
+    await delivery.ack()
+
+    async def acknowledged():
+        return (await made.state()).unacknowledged == 0
+
+    await until(acknowledged)
+    async with asyncio.timeout(2):
+        with pytest.raises(Refused, match="does not permit"):
+            await agent.log.append("tierform.run.a", b"forged")
+    assert await engine.log.last("tierform.run.a") is None
+    await agent.close()
+    await engine.close()
+    server.stop()
 
 
 async def test_connections_share_one_consumer_fairly_enough_to_lose_none(nats_server):

@@ -35,10 +35,12 @@ class NatsServer:
     Args:
         folder: For its configuration and storage.
         sync_always: Flush every write, as the embedded server does; slower.
+        authorization: The configuration's block of that name; a token by default.
     """
 
-    def __init__(self, folder: Path, *, sync_always: bool = False) -> None:
+    def __init__(self, folder: Path, *, sync_always: bool = False, authorization: str | None = None) -> None:
         self._folder = folder
+        self._authorization = authorization or f'token: "{TOKEN}"'
         self._sync = "always" if sync_always else '"2m"'
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
@@ -55,7 +57,7 @@ class NatsServer:
     def start(self) -> None:
         configuration = self._folder / "nats.conf"
         configuration.write_text(
-            f'listen: "127.0.0.1:{self.port}"\nauthorization {{ token: "{TOKEN}" }}\n'
+            f'listen: "127.0.0.1:{self.port}"\nauthorization {{ {self._authorization} }}\n'
             f'jetstream {{ store_dir: "{self._folder / "store"}", sync_interval: {self._sync} }}\n'
         )
         log = self._folder / "nats.log"

@@ -38,6 +38,7 @@ _PAUSE_SECONDS = 0.05
 _HEARTBEAT_SECONDS = 1.0
 _MISSED_HEARTBEATS = 2.5
 _GRACE_SECONDS = 1.0
+_DRAIN_SECONDS = 2.0
 
 
 class Puller:
@@ -148,12 +149,14 @@ class Puller:
             raise Unreachable(f"fetching from the consumer {self._name!r}: no connection", remedy=REACH)
 
     async def stop(self) -> list[Msg]:
-        """Stop listening and return what was delivered and not fetched."""
-        if self._subscription is not None:
+        """Stop listening and return what was delivered and not fetched, also what was still on its way."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
             self._link.off_change(self._wake.set)
-            with suppress(nats.errors.Error, OSError):
-                await self._subscription.unsubscribe()
-            self._subscription = None
+            with suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(_DRAIN_SECONDS):
+                    # Not unsubscribe: it drops at once what the server sent before it heard of it.
+                    await (subscription.drain() if self._link.is_up else subscription.unsubscribe())  # type: ignore[no-untyped-call]
         left = list(self._buffer)
         self._buffer.clear()
         return left

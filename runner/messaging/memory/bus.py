@@ -56,6 +56,15 @@ class MemoryBus:
         self._sequence += 1
         return self._sequence
 
+    def crash(self, now: float) -> None:
+        """Have the server die and come back, at this time of the event loop.
+
+        Everything stored stays. Acknowledgements of the last 100 ms are forgotten, so those messages are delivered
+        again; so are the message ids of what is not stored any more, so a late copy of it is a new message.
+        """
+        for queue in self.queues.values():
+            queue.crash(now)
+
     def connect(self) -> "MemoryMessaging":
         """A new connection, as another process would have."""
         from runner.messaging.memory.messaging import MemoryMessaging  # noqa: PLC0415 - the two know each other

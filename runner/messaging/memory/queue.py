@@ -24,7 +24,8 @@ class MemoryDelivery:
 
     async def ack(self) -> None:
         """See the port."""
-        await self._connection.signal(lambda: self._consumer.remove(self._sequence))
+        time = asyncio.get_running_loop().time
+        await self._connection.signal(lambda: self._consumer.remove(self._sequence, time()))
 
     async def nak(self, delay: timedelta = timedelta(0)) -> None:
         """See the port."""
@@ -66,14 +67,14 @@ class MemoryConsumer:
         """Until something may be ready, or ``end``."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        self._consumer.waiters.add(waiter)
+        self._consumer.waiters[waiter] = None
         due = self._consumer.next_due()
         timer = loop.call_at(end if due is None else min(end, due), _finish, waiter)
         try:
             await waiter
         finally:
             timer.cancel()
-            self._consumer.waiters.discard(waiter)
+            self._consumer.waiters.pop(waiter, None)
 
     async def state(self) -> ConsumerState:
         """See the port."""

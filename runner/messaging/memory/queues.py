@@ -10,6 +10,8 @@ from runner.messaging.memory.faults import Faults
 from runner.messaging.rules import matches, overlap
 
 DEDUPE_SECONDS = 120.0
+FLUSH_SECONDS = 0.1
+"""How old an acknowledgement must be to survive a crash of the server."""
 
 
 @dataclass(slots=True)
@@ -40,7 +42,8 @@ class DurableConsumer:
     deadlines: dict[int, float] = field(default_factory=dict)
     timers: list[tuple[float, int]] = field(default_factory=list)
     unacknowledged: set[int] = field(default_factory=set)
-    waiters: set["asyncio.Future[None]"] = field(default_factory=set)
+    waiters: "dict[asyncio.Future[None], None]" = field(default_factory=dict)
+    removed: deque[tuple[float, Queued]] = field(default_factory=deque)
 
     def add(self, message: Queued, available_at: float | None) -> None:
         """Take a new message, held back until ``available_at`` when that is given."""
@@ -106,13 +109,26 @@ class DurableConsumer:
         del self.fresh[position]
         return sequence
 
-    def remove(self, sequence: int) -> None:
+    def remove(self, sequence: int, now: float) -> None:
         """It was acknowledged, by whichever delivery."""
-        if self.messages.pop(sequence, None) is None:
+        message = self.messages.pop(sequence, None)
+        if message is None:
             return
+        self.removed.append((now, message))
+        while self.removed[0][0] < now - FLUSH_SECONDS:
+            self.removed.popleft()
         if self.deadlines.pop(sequence, None) is None:
             self.again.remove(sequence)  # its ack wait was over already; what was delivered once is never in fresh
         self.unacknowledged.discard(sequence)
+        self.wake()
+
+    def crash(self, now: float) -> None:
+        """The server died and came back: the newest acknowledgements are forgotten, and who holds what with them."""
+        for at, message in self.removed:
+            if at >= now - FLUSH_SECONDS:
+                self.messages[message.sequence] = message
+                self.again.append(message.sequence)
+        self.removed.clear()
         self.wake()
 
     def hand_back(self, sequence: int, at: float | None) -> None:
@@ -138,7 +154,7 @@ class QueueStore:
         self._faults = faults
         self._sequence = 0
         self._unclaimed: dict[int, Queued] = {}
-        self._ids: dict[str, float] = {}
+        self._ids: dict[str, tuple[float, int]] = {}
         self.consumers: dict[str, DurableConsumer] = {}
 
     def publish(self, subject: str, data: bytes, message_id: str | None, now: float) -> None:
@@ -146,7 +162,7 @@ class QueueStore:
         if message_id is not None:
             if self._is_known(message_id, now):
                 return
-            self._ids[message_id] = now
+            self._ids[message_id] = (now, self._sequence + 1)
         self._sequence += 1
         message = Queued(self._sequence, subject, data)
         hold = self._faults.hold_seconds()
@@ -157,11 +173,20 @@ class QueueStore:
         self._unclaimed[message.sequence] = message
 
     def _is_known(self, message_id: str, now: float) -> bool:
-        for oldest, at in tuple(self._ids.items()):
-            if at + DEDUPE_SECONDS > now:
+        while self._ids:
+            oldest = next(iter(self._ids))
+            if self._ids[oldest][0] + DEDUPE_SECONDS > now:
                 break
             del self._ids[oldest]
         return message_id in self._ids
+
+    def crash(self, now: float) -> None:
+        """The server died and came back: it knows the message ids of what it stores, and no others."""
+        stored = set(self._unclaimed)
+        for consumer in self.consumers.values():
+            stored |= consumer.messages.keys()
+            consumer.crash(now)
+        self._ids = {name: (at, sequence) for name, (at, sequence) in self._ids.items() if sequence in stored}
 
     def consumer(self, name: str, pattern: str, ack_wait_seconds: float, max_unacknowledged: int) -> DurableConsumer:
         """Make a consumer, or change the settings of the one of that name."""
