@@ -8,7 +8,7 @@ DATA_FOLDER = ".terraform"
 
 _NAMES = frozenset(
     {
-        "HOME", "PATH", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR",
+        "HOME", "PATH", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
         "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
         "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "GIT_SSH_COMMAND",
     }

@@ -21,7 +21,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 def job_key(details: ActivityDetails) -> str:
     """Names one attempt of one activity, however often it is delivered."""
-    return f"{details.oid}/{details.generation}/{details.id}/{details.attempt}"
+    return f"{details.oid}/{details.generation}/{details.id}/{details.discriminator}/{details.attempt}"
 
 
 class Job:

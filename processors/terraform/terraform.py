@@ -196,6 +196,10 @@ class Terraform:
         )
         if command.name in _OPERATIONS and not outcome.died:
             self.workspace.record(run=None)
+        if command.name == "plan":
+            for each in outcome.diagnostics:
+                if each.severity == "warning":
+                    self.tell(str(each))
         return outcome
 
     def _failure(self, outcome: Outcome, doing: str, *, told: str = "") -> Exception:

@@ -108,7 +108,7 @@ class Workspace:
             if self._is_current(descriptor):
                 break
             os.close(descriptor)
-        if _is_alive(os.pread(descriptor, _LOCK_BYTES, 0)):
+        if is_alive(os.pread(descriptor, _LOCK_BYTES, 0)):
             # Terraform outlived its supervisor: interrupted by the kernel, it is about to end.
             os.close(descriptor)
             raise self._busy()
@@ -256,7 +256,7 @@ class Workspace:
         temporary.rename(self.folder / name)
 
 
-def _is_alive(content: bytes) -> bool:
+def is_alive(content: bytes) -> bool:
     """Whether the process that a lock file names, ``PID START_TICKS``, is the one that has that id now."""
     pid, _, ticks = content.decode("ascii", "replace").strip().partition(" ")
     try:

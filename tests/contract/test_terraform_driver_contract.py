@@ -1,6 +1,7 @@
 """One suite for every driver: the embedded library, an executable that is always there, and whatever is on PATH."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from processors.terraform.embedded import EmbeddedDriver
 from processors.terraform.embedded.driver import library_path
 from processors.terraform.literals import assignments
 from processors.terraform.memory import MemoryFile
+from processors.terraform.workspace import is_alive
 from runner.errors import Fatal
 
 _REAL = [name for name in ("terraform", "tofu") if shutil.which(name)]
@@ -243,6 +245,103 @@ async def test_a_cancelled_caller_leaves_terraform_to_finish(driver, place):
         await task
     await driver.close()  # Waits for what it had let go of.
     assert {each["name"] for each in _state(place)["resources"]} == {"first", "slow"}
+
+
+def _gated(place, command="true"):
+    gate = place.directory / "gate"
+    _write(
+        place,
+        f'resource "terraform_data" "a" {{\n provisioner "local-exec" {{ command = '
+        f'"{command}; until [ -e {gate} ]; do sleep 0.02; done" }}\n}}',
+    )
+    return gate
+
+
+def _is_free(place):
+    descriptor = os.open(place.directory.parent / "lock", os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+async def test_the_lock_is_held_until_the_command_has_ended_though_the_agent_lets_go(driver, place):
+    gate = _gated(place)
+    plan = await _planned(driver, place)
+    held = os.dup(place.lock)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    os.close(held)
+    os.close(place.lock)
+    mine = os.open(place.directory.parent / "lock", os.O_RDWR)
+    fcntl.flock(mine, fcntl.LOCK_EX)
+    started = asyncio.Event()
+
+    def on_event(event):
+        if event.get("type") == "provision_start":
+            started.set()
+
+    running = asyncio.create_task(
+        driver.run(commands.apply(plan), Place(place.directory, ENVIRONMENT, mine), on_event=on_event)
+    )
+    await asyncio.wait_for(started.wait(), 20)
+    os.close(mine)
+    assert not _is_free(place)
+    gate.touch()
+    assert (await running).exit_code == 0
+    assert _is_free(place)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), place.lock)  # For the fixture to close.
+
+
+def _open_files(pid):
+    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+async def test_a_daemon_that_terraform_leaves_behind_holds_neither_lock_nor_plan(driver, place, tmp_path):
+    gate = _gated(place, f"sleep 20 >/dev/null 2>&1 & echo $! > {tmp_path}/daemon")
+    gate.touch()
+    plan = await _planned(driver, place)
+    fcntl.flock(place.lock, fcntl.LOCK_EX)
+    begin = time.monotonic()
+    assert (await driver.run(commands.apply(plan), place)).exit_code == 0
+    fcntl.flock(place.lock, fcntl.LOCK_UN)
+    daemon = int((tmp_path / "daemon").read_text())
+    try:
+        held = _open_files(daemon)
+        assert not [path for path in held if "memfd" in path or path.endswith("lock")]
+        assert _is_free(place)
+        assert time.monotonic() - begin < 10
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+    plan.close()
+
+
+def _supervisors():
+    children = [pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
+    return [int(pid) for pid in children if b"supervision/worker.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+async def test_a_killed_supervisor_is_an_outcome_and_terraform_is_not_left_running(driver, place):
+    _write(place, _sleeper(30))
+    plan = await _planned(driver, place)
+
+    def on_event(event):
+        if event.get("type") == "provision_start":
+            for pid in _supervisors():
+                os.kill(pid, signal.SIGKILL)
+
+    outcome = await driver.run(commands.apply(plan), place, on_event=on_event)
+    assert outcome.died
+    if isinstance(driver, BinaryDriver):
+        # The kernel interrupted it: it saves its state and ends; until then the lock file shows that it lives.
+        async with asyncio.timeout(20):
+            while is_alive(os.pread(place.lock, 100, 0)):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+        assert {each["name"] for each in _state(place)["resources"]} == {"first", "slow"}
+    assert (await driver.run(commands.init(), place)).exit_code == 0
+    plan.close()
 
 
 async def test_an_unknown_option_is_an_outcome_not_an_exception(driver, place):

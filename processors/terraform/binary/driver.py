@@ -72,7 +72,7 @@ class BinaryDriver:
             on_stderr=reader.stderr,
             stop=stop or asyncio.Event(),
         )
-        async with self._pool.worker({}) as worker:
+        async with self._pool.worker(_own_environment(place)) as worker:
             ended = await worker.run(order)
         outcome = reader.outcome(ended.code, died=ended.died or ended.code < 0)
         if outcome.exit_code == _COULD_NOT_START:
@@ -105,5 +105,10 @@ def _versions(outcome: Outcome, executable: Path) -> Versions:
     return Versions(product, version, str(executable))
 
 
-async def _spawn(_: Mapping[str, str]) -> WorkerProcess:
-    return await WorkerProcess.start(["executable"], {})
+def _own_environment(place: Place) -> dict[str, str]:
+    # All that a Python may need to start; Terraform's environment comes with each command.
+    return {name: value for name, value in place.environment.items() if name == "LD_LIBRARY_PATH"}
+
+
+async def _spawn(environment: Mapping[str, str]) -> WorkerProcess:
+    return await WorkerProcess.start(["executable"], environment)

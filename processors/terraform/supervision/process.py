@@ -1,8 +1,10 @@
 """The agent's side of one worker process."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -259,9 +261,18 @@ class WorkerProcess:
         if not self._answer.done():
             self._answer.set_result(json.loads(data) if data else {})
 
+    def _end_session(self) -> None:
+        # Providers of a Terraform that was killed work for nobody; while its leader is not waited for, the id is its own.
+        # After an orderly end nothing is touched: a module may have started a daemon on purpose.
+        status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        if status is not None and status.si_code != os.CLD_EXITED:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
     def _reap(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
+        self._end_session()
         self._process.wait()
         self._last_words = self._crash.read()[:_CRASH_TEXT_BYTES].decode(errors="replace").strip()
         self._crash.close()

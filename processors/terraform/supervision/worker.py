@@ -339,7 +339,7 @@ def _resolve(argument: Any, files: list[int], path: str) -> str:
     if isinstance(argument, str):
         return argument
     prefix, index = argument
-    return prefix + path.format(files[index])
+    return str(prefix) + path.format(files[index])
 
 
 def _start_ticks(pid: int) -> str:
