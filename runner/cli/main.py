@@ -251,10 +251,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(exit_code_of(error))
     except Exception as error:
         show_usage_error = getattr(error, "show", None)
-        if show_usage_error is None:
-            raise
-        show_usage_error()
-        sys.exit(Exit.INVALID)
+        if show_usage_error is not None:
+            show_usage_error()
+            sys.exit(Exit.INVALID)
+        from runner.cli.session import report_defect
+
+        typer.echo(f"error: {report_defect(error)}", err=True)
+        sys.exit(Exit.ERRORED)
     sys.exit(code or Exit.COMPLETED)
 
 

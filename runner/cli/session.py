@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import sys
+import traceback
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import structlog
 
 from runner.assembly.settings import EnvironmentSettings, read_environment
+from runner.project.disk import disk_errors_explained
 from runner.project.folder import Project
 
 T = TypeVar("T")
@@ -30,13 +31,16 @@ def open_project(project: Path, data_dir: Path | None) -> tuple[Project, Environ
     return opened, read_environment()
 
 
-def configure_log(project: Project, *, verbose: bool = False) -> None:
-    """Send what the program says of itself to ``logs/tierform.log`` in the data folder, or (verbose) to stderr."""
-    if verbose:
-        stream = sys.stderr
-    else:
-        project.data.create()
-        stream = (project.data.logs / "tierform.log").open("a", encoding="utf-8")
+def configure_log(project: Project) -> None:
+    """Send what the program says of itself to ``logs/tierform.log`` in the data folder, which is made if need be.
+
+    Raises:
+        runner.errors.TierformError: The data folder can't be made or written to.
+    """
+    project.data.create()
+    path = project.data.logs / "tierform.log"
+    with disk_errors_explained(f"opening the log '{path}'"):
+        stream = path.open("a", encoding="utf-8")
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -49,3 +53,13 @@ def configure_log(project: Project, *, verbose: bool = False) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=stream, level=logging.WARNING)
+
+
+def report_defect(error: Exception) -> str:
+    """What to tell a user of an error that nobody foresaw; its traceback goes to the log, once there is one."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"this is a defect of Tierform: {type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+    if not structlog.is_configured():
+        return f"{text}\n  → please report it with the command that you gave"
+    structlog.get_logger("cli").exception("a defect", exc_info=error)
+    return f"{text}\n  → please report it with the end of logs/tierform.log in the data folder"

