@@ -64,6 +64,8 @@ class ActivityDetails:
         delivery: Which delivery of this attempt this is, from 1; more than 1 after a lost agent.
         polls: How many Schedule results this attempt has already given.
         deadline: When this attempt times out; None without a ``timeoutMillis``.
+        completion_token: Completes this activity from outside once the processor has answered Wait, one time.
+        last_heartbeat: What an earlier attempt gave with its last sign of life, or None.
         input_schema: JSON Schema of the inputs, or None.
         output_schema: JSON Schema of the outputs, or None.
     """
@@ -82,6 +84,8 @@ class ActivityDetails:
     delivery: int = 1
     polls: int = 0
     deadline: datetime | None = None
+    completion_token: str = field(default="", repr=False)
+    last_heartbeat: Any = None
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
 
@@ -96,6 +100,8 @@ class ContextChanges:
         outputs: The activity's output values.
         sensitive_values: Names in ``set`` that hold secrets.
         sensitive_outputs: Names in ``outputs`` that hold secrets.
+        existing: What the activity deploys was there before its orchestration.
+        heartbeat: Details of the last sign of life.
     """
 
     set: Mapping[str, Any]
@@ -103,6 +109,8 @@ class ContextChanges:
     outputs: Mapping[str, Any]
     sensitive_values: frozenset[str]
     sensitive_outputs: frozenset[str]
+    existing: bool = False
+    heartbeat: Any = None
 
 
 class ActivityContext:
@@ -146,6 +154,8 @@ class ActivityContext:
         self._deleted: set[str] = set()
         self._sensitive_values: set[str] = set()
         self._sensitive_outputs: set[str] = set()
+        self._existing = False
+        self._heartbeat: Any = None
         self._on_progress = on_progress
         self._on_heartbeat = on_heartbeat
 
@@ -213,13 +223,19 @@ class ActivityContext:
         """A copy of the outputs set so far."""
         return dict(self._outputs)
 
+    def mark_existing(self) -> None:
+        """Say that what the activity deploys was there before its orchestration: compensation leaves it alone."""
+        self._existing = True
+
     def progress(self, text: str) -> None:
         """Show one line to whoever watches this orchestration; masked, kept in its logs, never waited for."""
         if self._on_progress is not None:
             self._on_progress(text)
 
     def heartbeat(self, details: Any = None) -> None:
-        """Give a sign of life with an optional JSON value that the next attempt may read as ``heartbeat``."""
+        """Give a sign of life, with an optional JSON value that the next attempt finds in ``last_heartbeat``."""
+        if details is not None:
+            self._heartbeat = details
         if self._on_heartbeat is not None:
             self._on_heartbeat(details)
 
@@ -231,4 +247,6 @@ class ActivityContext:
             outputs=dict(self._outputs),
             sensitive_values=frozenset(self._sensitive_values),
             sensitive_outputs=frozenset(self._sensitive_outputs),
+            existing=self._existing,
+            heartbeat=self._heartbeat,
         )

@@ -1,5 +1,6 @@
 """One installation, opened: a project, a bus, and what is built on them."""
 
+import asyncio
 import os
 import socket
 import time
@@ -165,9 +166,12 @@ async def _messaging(project: Project, nats: str | None, environment: Environmen
     from runner.embedded import attach  # noqa: PLC0415 - only this branch needs it
 
     endpoint = await attach(project.data.root)
+    guard = asyncio.create_task(endpoint.guard())  # Starts the supervisor again if somebody kills it.
     try:
         yield await connect(JetStreamSettings(urls=(endpoint.url,), token=endpoint.token, prefix=environment.prefix))
     finally:
+        guard.cancel()
+        await asyncio.gather(guard, return_exceptions=True)
         endpoint.release()
 
 

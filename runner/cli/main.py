@@ -249,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     except TierformError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(exit_code_of(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - Typer's usage errors have no public root
         show_usage_error = getattr(error, "show", None)
         if show_usage_error is not None:
             show_usage_error()

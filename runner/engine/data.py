@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runner.engine.plan import Plan, PlannedActivity
-from runner.engine.state import ActivityState, Orchestration, Status
+from runner.engine.state import UNDO, ActivityState, Orchestration, Status, is_undo
 from runner.graph.references import ABSENT, default_target, resolve
 from runner.model.schema import violations
 
 
 def inputs_of(plan: Plan, name: str, orchestration: Orchestration) -> dict[str, Any]:
     """The activity's inputs by target name; a source that is absent is left out."""
-    return _mapped(plan, plan.activities[name].inputs, orchestration)
+    return _mapped(plan, plan.planned(name).inputs, orchestration)
 
 
 def _mapped(plan: Plan, pairs: Iterable[tuple[str, str]], orchestration: Orchestration) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def output_of(plan: Plan, orchestration: Orchestration) -> dict[str, Any]:
     """The orchestration's output data: its mappings alone when it has any, else all outputs, later tiers winning."""
     if plan.output:
         return _mapped(plan, plan.output, orchestration)
-    outputs = _outputs(orchestration)
+    outputs = {name: a.outputs for name, a in orchestration.activities.items() if a.status is Status.COMPLETED}
     flat: dict[str, Any] = {}
     for tier in plan.tiers:
         for name in tier:
@@ -57,8 +57,5 @@ def output_problems(planned: PlannedActivity, outputs: Mapping[str, Any]) -> str
 
 def _outputs(orchestration: Orchestration) -> dict[str, Mapping[str, Any]]:
     """Outputs of completed activities; every other activity of the plan counts as having none."""
-    return {
-        name: activity.outputs
-        for name, activity in orchestration.activities.items()
-        if activity.status is Status.COMPLETED
-    }
+    done = [(name, a.outputs) for name, a in orchestration.activities.items() if a.status is Status.COMPLETED]
+    return {name.removeprefix(UNDO): outputs for name, outputs in sorted(done, key=lambda one: is_undo(one[0]))}

@@ -4,10 +4,11 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
+from runner.engine.commands import HELD_WHILE_PAUSED
 from runner.engine.data import inputs_of, values_of
 from runner.engine.facts import Dispatched, Fact, StopRequested
 from runner.engine.plan import Plan
-from runner.engine.state import Orchestration, OrchestrationState, Status
+from runner.engine.state import UNDO, Orchestration, OrchestrationState, Status, is_undo
 from runner.protocol.messages import VERSION, Control, Response, Task
 
 
@@ -18,7 +19,7 @@ def dispatched(facts: Iterable[Fact]) -> list[str]:
 
 def task_of(plan: Plan, orchestration: Orchestration, name: str, secret: bytes) -> Task:
     """The activity message of an activity's current lease."""
-    planned = plan.activities[name]
+    planned = plan.planned(name)
     activity = orchestration.activities[name]
     return Task(
         v=VERSION,
@@ -41,6 +42,9 @@ def task_of(plan: Plan, orchestration: Orchestration, name: str, secret: bytes) 
         values=values_of(activity, orchestration),
         outputs=activity.outputs,
         timeout_millis=planned.timeout_millis,
+        heartbeat_timeout_millis=planned.heartbeat_timeout_millis,
+        heartbeat=activity.heartbeat,
+        id=name.removeprefix(UNDO) if is_undo(name) else "",
         token=completion_token(orchestration, name, secret),
         stop="cancel" if activity.status is Status.STOPPING else "",
     )
@@ -95,5 +99,6 @@ def next_due(orchestration: Orchestration) -> int | None:
     """When the earliest timer of the orchestration fires, or None."""
     if orchestration.is_terminal:
         return None
-    dues = [activity.due_millis for activity in orchestration.activities.values() if activity.due_millis]
+    held = HELD_WHILE_PAUSED if orchestration.paused else ()
+    dues = [a.due_millis for a in orchestration.activities.values() if a.due_millis and a.status not in held]
     return min(dues, default=None)

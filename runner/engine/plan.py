@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.engine.state import UNDO
+
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
@@ -36,6 +38,7 @@ class PlannedActivity:
     retry: RetryRule = field(default_factory=RetryRule)
     timeout_millis: int | None = None
     wait_timeout_millis: int | None = None
+    heartbeat_timeout_millis: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Plan:
         tiers: Activity ids per tier, in the definition's order.
         eager: Whether an activity may start as soon as its own dependencies have completed, not the whole tier.
         cancel_siblings: Whether a fatal error cancels running siblings instead of letting them drain.
+        compensation: What undoes this one, if anything does.
         output: ``(source, target)`` pairs; empty means the flat union of the activities' outputs.
     """
 
@@ -59,6 +63,13 @@ class Plan:
     output: tuple[tuple[str, str], ...] = ()
     eager: bool = False
     cancel_siblings: bool = False
+    compensation: "Plan | None" = None
+
+    def planned(self, name: str) -> PlannedActivity:
+        """The activity of that name; ``undo.<id>`` is one of the compensation."""
+        if name.startswith(UNDO) and self.compensation is not None:
+            return self.compensation.activities[name.removeprefix(UNDO)]
+        return self.activities[name]
 
     def tiers_of(self, only: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """The tiers restricted to the named activities; all of them when none is named."""

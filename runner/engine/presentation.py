@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from runner.engine.commands import HELD_WHILE_PAUSED
 from runner.engine.data import output_of
 from runner.engine.plan import Plan
 from runner.engine.state import ActivityState, Orchestration, Status
@@ -16,6 +17,8 @@ def rest_form(plan: Plan, orchestration: Orchestration) -> dict[str, Any]:
     data = dict(orchestration.values)
     if orchestration.error:
         data["error"] = orchestration.error
+    if orchestration.undone or orchestration.not_undone:
+        data["compensation"] = {"undone": orchestration.undone, "notUndone": orchestration.not_undone}
     done = [name for name, a in orchestration.activities.items() if a.status is Status.COMPLETED]
     return {
         "id": orchestration.oid,
@@ -68,7 +71,10 @@ def why_not_running(plan: Plan, orchestration: Orchestration, name: str, now: in
     """Why the activity does not make progress at this moment, as one clause; empty when it has ended."""
     activity = orchestration.activities.get(name)
     if activity is not None:
-        return _why_live(plan, name, activity, now)
+        held = " (paused)" if orchestration.paused and activity.status in HELD_WHILE_PAUSED else ""
+        return _why_live(plan, name, activity, now) + held
+    if orchestration.paused and not orchestration.is_terminal:
+        return "the orchestration is paused"
     if orchestration.is_terminal or orchestration.is_stopping:
         return "nothing new starts: " + (orchestration.error or "the orchestration has ended").split("\n", 1)[0]
     if orchestration.only and name not in orchestration.only:
@@ -86,7 +92,7 @@ def why_not_running(plan: Plan, orchestration: Orchestration, name: str, now: in
 
 def _why_live(plan: Plan, name: str, activity: ActivityState, now: int) -> str:
     due = f"in {max(0, activity.due_millis - now) / 1000:.1f} s" if activity.due_millis else "without a time limit"
-    planned = plan.activities[name]
+    planned = plan.planned(name)
     texts = {
         Status.QUEUED: f"in the queue of '{planned.type}', or run by an agent, "
         f"since {timestamp(activity.dispatched_millis)}",

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runner.engine.facts import AnyFact, Created, Fact, apply, create
+from runner.engine.facts import AnyFact, Created, Fact
+from runner.engine.folding import apply, create
 from runner.engine.state import Orchestration
 from runner.errors import InvalidUsage, NewerData
 

@@ -81,6 +81,9 @@ class ActivityState(_State, frozen=True, kw_only=True):
         outputs: Its outputs, staged likewise.
         error: The last error, kept over retries.
         agent: Who reported last.
+        existing: What it deploys was there before: compensation leaves it alone.
+        heartbeat: Details of its last sign of life.
+        early: A completion from outside that came before its Wait did.
     """
 
     status: Status
@@ -95,6 +98,9 @@ class ActivityState(_State, frozen=True, kw_only=True):
     outputs: dict[str, Any] = {}
     error: str = ""
     agent: str = ""
+    existing: bool = False
+    heartbeat: Any = None
+    early: dict[str, Any] | None = None
     dispatched_millis: int = 0
     started_millis: int = 0
     ended_millis: int = 0
@@ -113,6 +119,9 @@ class Orchestration(_State, frozen=True, kw_only=True):
         open: Activities of the running tier(s) that have not completed.
         error: Why it fails, from the first fatal error on.
         cancelled_by: Who cancelled it, from then on.
+        paused: Nothing new starts until it is resumed.
+        undone: Activities that compensation undid.
+        not_undone: Those it could not, and why; by the undone activity's own id, as ``undone``.
         warnings: Texts for the user.
     """
 
@@ -138,6 +147,9 @@ class Orchestration(_State, frozen=True, kw_only=True):
     cancelled_by: str = ""
     cancel_reason: str = ""
     cancelling: bool = False
+    paused: bool = False
+    undone: list[str] = []
+    not_undone: dict[str, str] = {}
     warnings: list[str] = []
     output: dict[str, Any] = {}
 
@@ -150,6 +162,15 @@ class Orchestration(_State, frozen=True, kw_only=True):
     def is_stopping(self) -> bool:
         """Whether nothing new may start: a fatal error or a cancellation stands."""
         return self.cancelling or bool(self.failed_activity)
+
+
+UNDO = "undo."
+"""Begins the name of an activity that compensates; an activity's id has no dot."""
+
+
+def is_undo(name: str) -> bool:
+    """Whether the activity belongs to the compensation."""
+    return name.startswith(UNDO)
 
 
 def live(orchestration: Orchestration) -> list[tuple[str, ActivityState]]:

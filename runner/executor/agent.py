@@ -208,30 +208,34 @@ class Agent:
             return
         key = (task.oid, task.generation, task.activity, task.lease)
         if key in self._running:
-            await delivery.ack()  # A second copy of what this agent is running already.
-            return
+            return  # What this agent runs already, delivered again: it stays its task, and is acknowledged at its end.
         if self._draining:
             await delivery.nak()
             return
-        running = _Running(task, Stopping())
+        running = self._running[key] = _Running(task, Stopping())  # Before anything is waited for: one at a time.
+        try:
+            if await self._may_run(running, delivery):
+                await self._execute(running, delivery)
+        finally:
+            del self._running[key]
+
+    async def _may_run(self, running: _Running, delivery: Delivery) -> bool:
+        """Whether this delivery is still to be run; one that is not is acknowledged."""
+        task = running.task
         if delivery.count > 1:
             answer = await self._claim(task, delivery.count)
             if not answer.live:
                 await delivery.ack()
-                return
+                return False
             if answer.stop:
                 running.stopping.request(StopReason.CANCEL)
         elif (self._subjects.control(task.oid), task.generation, task.activity, task.lease) in self._stops:
             await self._report(task, delivery.count, Finished(ActivityResult.retry("stopped before it began")), 0)
             await delivery.ack()
-            return
+            return False
         if task.stop:
             running.stopping.request(StopReason.CANCEL)
-        self._running[key] = running
-        try:
-            await self._execute(running, delivery)
-        finally:
-            del self._running[key]
+        return True
 
     async def _execute(self, running: _Running, delivery: Delivery) -> None:
         task, started = running.task, self._now()
@@ -269,7 +273,8 @@ class Agent:
         )
         try:
             await self._messaging.queue.publish(self._subjects.event(task.oid), encode(claim))
-            return await asyncio.wait_for(_first_answer(answers), self._settings.claim_timeout.total_seconds())
+            async with asyncio.timeout(self._settings.claim_timeout.total_seconds()):
+                return await _first_answer(answers)
         except TimeoutError as error:
             raise Unreachable(
                 f"claiming activity '{task.activity}' of orchestration '{task.oid}': no engine answered"
@@ -319,6 +324,8 @@ class Agent:
             deleted=sorted(changes.deleted) if kept else [],
             outputs=await self._secrets.conceal_outputs(outputs, changes.sensitive_outputs, schema, owner),
             started_millis=started,
+            existing=changes.existing,
+            heartbeat=changes.heartbeat,
         )
 
     def _watch(self, task: Task) -> Watch:
@@ -327,10 +334,7 @@ class Agent:
         def progress(text: str) -> None:
             loop.call_soon_threadsafe(self._spawn, task, self._masker.mask(text))
 
-        def heartbeat(details: Any) -> None:
-            del details  # Signs of life on the lease are given by the agent itself.
-
-        return Watch(progress, heartbeat)
+        return Watch(progress)
 
     def _spawn(self, task: Task, text: str) -> None:
         announcement = asyncio.create_task(self._announce(task, "progress", text))

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from runner.activity import (
     ActivityProcessor,
     ActivityResult,
     ContextChanges,
+    ResultType,
     Stopping,
     StopReason,
 )
@@ -56,7 +58,6 @@ class Watch:
     """Where a running processor's words go; called from any thread."""
 
     progress: Callable[[str], None]
-    heartbeat: Callable[[Any], None]
 
 
 async def execute(
@@ -69,20 +70,58 @@ async def execute(
     grace: timedelta,
 ) -> Finished:
     """Run the task's processor and say how it ended; raises only when cancelled itself."""
+    alive = _SignsOfLife(task, stopping)
     try:
         processor = await providers.processor(task.provider)
-        context = await _context(task, delivery, processor, secrets, stopping, watch)
+        context = await _context(task, delivery, processor, secrets, stopping, watch, alive)
+        alive.watch()
         result = await _supervised(processor, context, task, grace)
+        if alive.silent and result.type is ResultType.RETRY_ERROR:
+            result = ActivityResult.retry(f"no sign of life for {task.heartbeat_timeout_millis} ms: {result.error}")
     except TierformError as error:
         return Finished(_failure(error))
     except Exception as error:  # noqa: BLE001 - The edge of the agent: a processor's defect is its activity's fatal error.
         _log.exception("a processor raised", oid=task.oid, activity=task.activity, provider=task.provider)
         return Finished(ActivityResult.fatal(f"the processor raised {type(error).__name__}: {error}"))
+    finally:
+        alive.close()
     handed_back = stopping.reason is StopReason.DRAIN and result.type not in _FINAL
     return Finished(result, context.changes(), handed_back=handed_back)
 
 
 _FINAL = (ActivityResult.complete().type, ActivityResult.fatal("x").type, ActivityResult.wait().type)
+
+
+class _SignsOfLife:
+    """Stops a processor that gives no sign of life for its ``heartbeatTimeoutMillis``; None never does."""
+
+    def __init__(self, task: Task, stopping: Stopping) -> None:
+        self._seconds = task.heartbeat_timeout_millis / 1000 if task.heartbeat_timeout_millis else None
+        self._stopping = stopping
+        self._last = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self.silent = False
+
+    def heard(self, details: Any) -> None:
+        """A sign of life, from any thread."""
+        del details
+        self._last = time.monotonic()
+
+    def watch(self) -> None:
+        """Look now, and again when the time would be over."""
+        if self._seconds is None:
+            return
+        left = self._last + self._seconds - time.monotonic()
+        if left <= 0:
+            self.silent = True
+            self._stopping.request(StopReason.TIMEOUT)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(left, self.watch)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 async def _context(
@@ -92,6 +131,7 @@ async def _context(
     secrets: Secrets,
     stopping: Stopping,
     watch: Watch,
+    alive: _SignsOfLife,
 ) -> ActivityContext:
     inputs, _ = await secrets.reveal(task.inputs, owner=task.oid)
     values, _ = await secrets.reveal(task.values, owner=task.oid)
@@ -107,7 +147,7 @@ async def _context(
             secret_inputs=secret_inputs,
             stopping=stopping,
             on_progress=watch.progress,
-            on_heartbeat=watch.heartbeat,
+            on_heartbeat=alive.heard,
         )
 
     made = context(inputs, secret_inputs)
@@ -131,7 +171,7 @@ def _details(task: Task, delivery: int) -> ActivityDetails:
         generation=task.generation,
         correlation_id=task.correlation_id,
         orchestration_type=task.orchestration_type,
-        id=task.activity,
+        id=task.id or task.activity,
         type=task.type,
         discriminator=task.discriminator,
         provider=task.provider,
@@ -141,6 +181,8 @@ def _details(task: Task, delivery: int) -> ActivityDetails:
         delivery=delivery,
         polls=task.polls,
         deadline=deadline,
+        completion_token=task.token,
+        last_heartbeat=task.heartbeat,
         input_schema=_object(task.input_schema),
         output_schema=_object(task.output_schema),
     )

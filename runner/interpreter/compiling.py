@@ -29,6 +29,7 @@ def plan_of(bundle: Bundle, digest: str = "") -> Plan:
         output=tuple((one.source, definition.target_of(one)) for one in definition.output),
         eager=definition.scheduling == "eager",
         cancel_siblings=definition.on_failure == "cancel",
+        compensation=plan_of(bundle.compensation) if bundle.compensation else None,
     )
 
 
@@ -44,7 +45,9 @@ def _activity(settings: ActivitySettings) -> PlannedActivity:
         config=definition.config,
         modules=settings.modules,
         input_schema=_schema(definition.plain_input_schema()),
-        output_schema=_schema(definition.plain_output_schema()) if activity.discriminator not in WITHOUT_OUTPUTS else None,
+        output_schema=_schema(definition.plain_output_schema())
+        if activity.discriminator not in WITHOUT_OUTPUTS
+        else None,
         retry=RetryRule(
             max_attempts=_filled(retry.max_attempts),
             initial_millis=_filled(retry.initial_interval_millis),
@@ -53,6 +56,7 @@ def _activity(settings: ActivitySettings) -> PlannedActivity:
         ),
         timeout_millis=settings.timeout_millis,
         wait_timeout_millis=settings.wait_timeout_millis,
+        heartbeat_timeout_millis=settings.heartbeat_timeout_millis,
     )
 
 

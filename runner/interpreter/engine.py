@@ -1,14 +1,16 @@
 """The engine: the only writer of orchestration state."""
 
 import asyncio
+import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from runner.engine.effects import next_due
-from runner.engine.facts import Fact
+from runner.engine.effects import completion_token, next_due
+from runner.engine.facts import CompletionRefused, Fact
+from runner.engine.plan import Plan
 from runner.engine.reducer import Input, Lost, Tick, holds_lease, reduce
 from runner.engine.state import Orchestration, Status
 from runner.errors import NeverRetry, Retry, TierformError
@@ -22,7 +24,16 @@ from runner.interpreter.settings import EngineSettings
 from runner.interpreter.sweeper import Sweeper
 from runner.interpreter.timers import Timers
 from runner.messaging.ports import Consumer, ConsumerState, Delivery, Messaging, SequenceConflict
-from runner.protocol.messages import VERSION, Answer, AnyEvent, ClaimEvent, ManifestEvent, decode_event, encode
+from runner.protocol.messages import (
+    VERSION,
+    Answer,
+    AnyEvent,
+    ClaimEvent,
+    CompletionEvent,
+    ManifestEvent,
+    decode_event,
+    encode,
+)
 from runner.protocol.subjects import Subjects, partition_of
 
 _log = structlog.get_logger("engine")
@@ -65,6 +76,7 @@ class Engine:
         self._plans = plans
         self._subjects = subjects
         self._now = now
+        self._secret = secret
         self._settings = settings or EngineSettings()
         self._store = Orchestrations(messaging, subjects, name)
         self._outbox = Outbox(messaging, subjects, secret)
@@ -78,6 +90,7 @@ class Engine:
         self._task_consumers: dict[str, Consumer] = {}
         self._partitions: dict[int, asyncio.Task[None]] = {}
         self._takeovers: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Take part until cancelled; then hand the partitions over and leave."""
@@ -92,8 +105,8 @@ class Engine:
         everything = [*self._partitions.values(), *self._takeovers]
         for task in everything:
             task.cancel()
-        await asyncio.gather(*everything, return_exceptions=True)
-        for consumer in [*self._consumers.values(), *self._task_consumers.values()]:
+        await asyncio.gather(*everything, *self._leaving, return_exceptions=True)
+        for consumer in self._task_consumers.values():
             await consumer.close()
         await self._mail.cancel()
         for task in tasks:
@@ -105,7 +118,10 @@ class Engine:
     def _own(self, partitions: frozenset[int]) -> None:
         """Start what was gained, stop what was lost."""
         for partition in set(self._partitions) - partitions:
-            self._partitions.pop(partition).cancel()
+            task = self._partitions.pop(partition)
+            task.cancel()
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
             self._drop(partition)
         gained = partitions - set(self._partitions)
         for partition in gained:
@@ -141,18 +157,22 @@ class Engine:
         await _persist(lambda: self._consume_until_error(partition), f"taking events of partition {partition}")
 
     async def _consume_until_error(self, partition: int) -> None:
-        consumer = self._consumers.get(partition)
-        if consumer is None:
-            consumer = await self._messaging.queue.consumer(
-                self._subjects.event_consumer(partition),
-                self._subjects.event_filter(partition),
-                ack_wait=self._settings.event_ack_wait,
-            )
-            self._consumers[partition] = consumer
-        while True:
-            await self._mail.below(self._settings.in_flight)
-            for delivery in await consumer.fetch(self._settings.batch, self._settings.fetch_wait):
-                await self._receive(delivery)
+        consumer = await self._messaging.queue.consumer(
+            self._subjects.event_consumer(partition),
+            self._subjects.event_filter(partition),
+            ack_wait=self._settings.event_ack_wait,
+        )
+        self._consumers[partition] = consumer
+        try:
+            while True:
+                await self._mail.below(self._settings.in_flight)
+                for delivery in await consumer.fetch(self._settings.batch, self._settings.fetch_wait):
+                    await self._receive(delivery)
+        finally:
+            # An open fetch would go on taking the events of the partition's new engine, to hold them unread.
+            if self._consumers.get(partition) is consumer:
+                del self._consumers[partition]
+            await consumer.close()
 
     async def _receive(self, delivery: Delivery) -> None:
         try:
@@ -195,35 +215,47 @@ class Engine:
         now = self._now()
         state = loaded.orchestration
         facts: list[Fact] = []
-        claims: list[tuple[ClaimEvent, Answer]] = []
+        answers: list[tuple[str, Answer]] = []
         for item in items:
+            if isinstance(item.event, CompletionEvent) and not self._is_authorised(state, item.event):
+                answers.append((item.event.reply, Answer(v=VERSION, live=False, reason="the token is not valid")))
+                continue
             state, more = reduce(plan, state, item.event, now)
             facts += more
             if isinstance(item.event, ClaimEvent):
-                claims.append((item.event, _answer_to(state, item.event)))
+                answers.append((item.event.reply, _answer_to(state, item.event)))
+            elif isinstance(item.event, CompletionEvent):
+                answers.append((item.event.reply, _completion_answer(more)))
         if facts and state is not None:
             events = [item.event.event_id for item in items if isinstance(item.event, AnyEvent)]
             loaded = await self._store.append(loaded, state, facts, events, now)
         if state is not None:
-            self._remember(loaded, state, plan_types={name: a.type for name, a in plan.activities.items()})
+            self._remember(loaded, state, plan)
             if facts:
                 await self._outbox.publish(plan, state, facts, now)
             elif state.is_terminal:
                 await self._outbox.respond(state)
-        await self._answer(claims)
+        await self._answer(answers)
         await _acknowledge(items)
 
-    def _remember(self, loaded: Loaded, state: Orchestration, plan_types: dict[str, str]) -> None:
+    def _remember(self, loaded: Loaded, state: Orchestration, plan: Plan) -> None:
         if state.is_terminal:
             self._forget(state.oid)
             return
         self._loaded[state.oid] = loaded
         self._timers.arm(state.oid, next_due(state))
-        self._sweeper.note(state, lambda name: plan_types[name])
+        self._sweeper.note(state, lambda name: plan.planned(name).type)
 
-    async def _answer(self, claims: Sequence[tuple[ClaimEvent, Answer]]) -> None:
-        for claim, answer in claims:
-            await self._messaging.feed.publish(claim.reply, encode(answer))
+    def _is_authorised(self, state: Orchestration | None, event: CompletionEvent) -> bool:
+        """Whether the completion has the token of the activity's current lease."""
+        if state is None or state.is_terminal or event.activity not in state.activities:
+            return False
+        return hmac.compare_digest(event.token, completion_token(state, event.activity, self._secret))
+
+    async def _answer(self, answers: Sequence[tuple[str, Answer]]) -> None:
+        for reply, answer in answers:
+            if reply:
+                await self._messaging.feed.publish(reply, encode(answer))
 
     async def _refuse(self, oid: str, items: Sequence[_Item], error: NeverRetry) -> None:
         """A batch that can never be taken: its manifest is answered, its other events are buried one by one."""
@@ -264,7 +296,7 @@ class Engine:
             self._mail.put(queued.oid, _Item(Lost(queued.activity, queued.lease)))
 
     async def _events_idle(self) -> bool:
-        states = [await consumer.state() for consumer in self._consumers.values()]
+        states = [await consumer.state() for consumer in list(self._consumers.values())]  # More come meanwhile.
         return not any(state.pending or state.unacknowledged for state in states)
 
     async def _task_state(self, activity_type: str) -> ConsumerState:
@@ -283,6 +315,13 @@ def _answer_to(state: Orchestration | None, claim: ClaimEvent) -> Answer:
     live = holds_lease(state, claim)
     stop = live and state is not None and state.activities[claim.activity].status is Status.STOPPING
     return Answer(v=VERSION, live=live, stop=stop)
+
+
+def _completion_answer(facts: Sequence[Fact]) -> Answer:
+    refused = next((fact for fact in facts if isinstance(fact, CompletionRefused)), None)
+    if refused is not None:
+        return Answer(v=VERSION, live=False, reason=refused.reason)
+    return Answer(v=VERSION, live=bool(facts), reason="" if facts else "it was completed already")
 
 
 def _manifest_among(items: Sequence[_Item]) -> ManifestEvent | None:

@@ -70,7 +70,7 @@ class Sweeper:
         """Activities found without a task in this sweep and in the one before."""
         old = [queued for queued in self._queued.values() if now - queued.since_millis >= PATIENCE_MILLIS]
         idle = set()
-        for activity_type in {queued.type for queued in old}:
+        for activity_type in sorted({queued.type for queued in old}):
             state = await self._task_state(activity_type)
             if not state.pending and not state.unacknowledged:
                 idle.add(activity_type)

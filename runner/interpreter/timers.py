@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class Timers:
@@ -34,10 +35,9 @@ class Timers:
         while True:
             self._changed.clear()
             wait = self._fire_due()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
 
     def _fire_due(self) -> float | None:
         """Fire everything due; seconds until the next, or None without one."""

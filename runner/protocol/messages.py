@@ -30,7 +30,10 @@ class Task(Wire, frozen=True, kw_only=True):
             against.
         inputs: Resolved inputs by target name; secrets are references.
         values: The shared context with the activity's own staged changes applied.
+        activity: Names it in reports.
+        id: Its id, when that is another: activities that compensate are named ``undo.<id>``.
         outputs: Outputs an earlier delivery of this activity had set.
+        heartbeat: Details of the last sign of life of an earlier attempt.
         token: One-time completion token; empty when the engine makes none.
         stop: Not empty: the activity is being stopped; the processor is called once more so that it hears of it.
     """
@@ -54,6 +57,9 @@ class Task(Wire, frozen=True, kw_only=True):
     values: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
     timeout_millis: int | None = None
+    heartbeat_timeout_millis: int | None = None
+    heartbeat: Any = None
+    id: str = ""
     token: str = ""
     stop: Literal["", "cancel"] = ""
     trace: dict[str, str] = {}
@@ -90,6 +96,8 @@ class ReportEvent(Event, frozen=True, kw_only=True, tag="report"):
     Attributes:
         result: The specification's integer.
         started_millis: When the agent began.
+        existing: What the activity deploys was there before its orchestration: compensation leaves it alone.
+        heartbeat: The details of the last sign of life, for the next attempt.
     """
 
     activity: str
@@ -105,6 +113,8 @@ class ReportEvent(Event, frozen=True, kw_only=True, tag="report"):
     deleted: list[str] = []
     outputs: dict[str, Any] = {}
     started_millis: int = 0
+    existing: bool = False
+    heartbeat: Any = None
 
 
 class ClaimEvent(Event, frozen=True, kw_only=True, tag="claim"):
@@ -120,18 +130,48 @@ class ClaimEvent(Event, frozen=True, kw_only=True, tag="claim"):
 
 
 class CommandEvent(Event, frozen=True, kw_only=True, tag="command"):
-    """Somebody wants something of a running orchestration."""
+    """Somebody wants something of an orchestration.
 
-    command: Literal["cancel"]
+    Attributes:
+        activity: For ``retry``: run from this activity on again, with everything that depends on it.
+    """
+
+    command: Literal["cancel", "retry", "pause", "resume"]
     by: str = ""
     reason: str = ""
+    activity: str = ""
+
+
+class CompletionEvent(Event, frozen=True, kw_only=True, tag="completion"):
+    """An activity in Wait is completed, failed or given data from outside.
+
+    Attributes:
+        token: The completion token of the activity's lease, as its task carried it.
+        reply: Where the engine's `Answer` goes; empty for nowhere.
+    """
+
+    activity: str
+    token: str
+    outcome: Literal["complete", "fail", "data"]
+    error: str = ""
+    set: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
+    by: str = ""
+    reply: str = ""
 
 
 class Answer(Wire, frozen=True, kw_only=True):
-    """The engine's answer to a claim: whether the lease is live, and whether the activity is being stopped."""
+    """The engine's answer.
+
+    Attributes:
+        live: Whether a claim's lease is live, or a completion was taken.
+        stop: Whether the claimed activity is being stopped.
+        reason: Why not.
+    """
 
     live: bool
     stop: bool = False
+    reason: str = ""
 
 
 class Control(Wire, frozen=True, kw_only=True):
@@ -184,7 +224,7 @@ class Response(Wire, frozen=True, kw_only=True):
     properties: dict[str, Any] = {}
 
 
-AnyEvent = ManifestEvent | ReportEvent | ClaimEvent | CommandEvent
+AnyEvent = ManifestEvent | ReportEvent | ClaimEvent | CommandEvent | CompletionEvent
 
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -1,70 +1,14 @@
 """The reducer: every transition of its table."""
 
 import pytest
+from reducing import Run, act, plan_of
 
 from runner.engine import facts as f
 from runner.engine.effects import controls_of, next_due, response_of, task_of
-from runner.engine.plan import Plan, PlannedActivity, RetryRule
-from runner.engine.record import Record, fold
-from runner.engine.reducer import STOP_GRACE_MILLIS, Lost, Tick, reduce
+from runner.engine.plan import RetryRule
+from runner.engine.reducer import STOP_GRACE_MILLIS, Lost, Tick
 from runner.engine.state import OrchestrationState, Status
-from runner.protocol.messages import ClaimEvent, CommandEvent, ManifestEvent, ReportEvent
-
-NOW = 1_700_000_000_000
-
-
-def plan_of(*activities, **options):
-    planned = {a.id: a for a in activities}
-    tiers, placed = [], set()
-    while len(placed) < len(planned):
-        tier = tuple(n for n, a in planned.items() if n not in placed and placed.issuperset(a.depends_on))
-        tiers.append(tier)
-        placed |= set(tier)
-    return Plan(digest="sha256:p", type="t", tiers=tuple(tiers), activities=planned, **options)
-
-
-def act(name, *needs, **options):
-    return PlannedActivity(id=name, type=f"{name}.type", depends_on=needs, **options)
-
-
-class Run:
-    """Drives the reducer and keeps every fact, to fold them again at the end."""
-
-    def __init__(self, plan, now=NOW):
-        self.plan = plan
-        self.now = now
-        self.state = None
-        self.records = []
-
-    def take(self, event, *, later=0):
-        self.now += later
-        self.state, facts = reduce(self.plan, self.state, event, self.now)
-        if facts:
-            self.records.append(Record(v=1, number=len(self.records) + 1, at_millis=self.now, facts=list(facts)))
-        assert fold(self.records) == self.state
-        return list(facts)
-
-    def start(self, **payload):
-        return self.take(ManifestEvent(v=1, event_id="m", oid="o", orchestration_type="t", payload=payload))
-
-    def report(self, name, result, **members):
-        activity = self.state.activities.get(name)
-        defaults = {
-            "attempt": activity.attempt if activity else 1,
-            "lease": activity.lease if activity else 1,
-            "delivery": activity.delivery if activity else 1,
-            "agent": "a1",
-        }
-        return self.take(
-            ReportEvent(v=1, event_id="r", oid="o", activity=name, result=result, **{**defaults, **members})
-        )
-
-    def cancel(self, **members):
-        return self.take(CommandEvent(v=1, event_id="c", oid="o", command="cancel", **members))
-
-    def status(self, name):
-        activity = self.state.activities.get(name)
-        return activity.status if activity else None
+from runner.protocol.messages import ClaimEvent, ManifestEvent, ReportEvent
 
 
 @pytest.fixture
