@@ -11,15 +11,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from runner.errors import Unreachable
 from runner.project.folder import Project
 
 _LOCK = "background.lock"
 _START_SECONDS = 15.0
+_POLL_SECONDS = 0.02
+_LOCK_TRIES = 25
 
 
 async def ensure_background(project: Project) -> None:
@@ -28,7 +33,7 @@ async def ensure_background(project: Project) -> None:
     Raises:
         Unreachable: It did not start in time; the detail names its log.
     """
-    if background_pid(project.data.root) is not None:
+    if _worker(project.data.root).ready:
         return
     log = project.data.logs / "background.log"
     command = [sys.executable, "-m", "runner.cli.background"]
@@ -37,53 +42,82 @@ async def ensure_background(project: Project) -> None:
         process = subprocess.Popen(  # noqa: ASYNC220 - it outlives this process
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    for _ in range(int(_START_SECONDS / 0.05)):
-        if background_pid(project.data.root) is not None:
+    for _ in range(int(_START_SECONDS / _POLL_SECONDS)):
+        if _worker(project.data.root).ready:
             return
-        if process.poll() is not None and process.returncode != 0:
+        if process.poll() is not None and not _worker(project.data.root).running:
             break
-        await asyncio.sleep(0.05)
-    raise Unreachable(f"starting the background worker: it did not start; see '{log}'")
+        await asyncio.sleep(_POLL_SECONDS)
+    raise Unreachable(
+        "starting the background worker: it did not start; what is to be run is kept",
+        remedy=f"see '{log}', and give the same command with the same --id again",
+    )
 
 
-def background_pid(data_dir: Path) -> int | None:
-    """The process id of the worker that runs, or None."""
+async def stop_background(data_dir: Path, told: Callable[[], None]) -> bool:
+    """Ask the worker to drain and end, and wait until it has; ``told`` is called in between. False when none ran."""
+    worker = _worker(data_dir)
+    asked = 0
+    while worker.running:
+        # Its process id is there a moment after its lock; a process that only waits to be reaped holds no lock.
+        if worker.pid not in (0, asked):
+            asked = worker.pid
+            with suppress(ProcessLookupError):
+                os.kill(asked, signal.SIGTERM)
+                told()
+        await asyncio.sleep(_POLL_SECONDS)
+        worker = _worker(data_dir)
+    return asked != 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What the lock file tells: ``PID`` while it starts, ``PID ready`` from then on."""
+
+    running: bool
+    pid: int = 0
+    ready: bool = False
+
+
+def _worker(data_dir: Path) -> _Worker:
     try:
-        with (data_dir / _LOCK).open("r+") as file:
+        with (data_dir / _LOCK).open("r") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                text = file.read().strip()
-                return int(text) if text else None
+                pid, _, state = file.read().partition(" ")
+                return _Worker(running=True, pid=int(pid or 0), ready=state == "ready")
     except FileNotFoundError:
-        return None
-    return None
-
-
-def stop_background(data_dir: Path) -> int | None:
-    """Ask the worker to drain and end; returns its process id, or None when none runs."""
-    pid = background_pid(data_dir)
-    if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-    return pid
+        pass
+    return _Worker(running=False)
 
 
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[bool]:
-    """Whether this process is the data folder's worker."""
+def _only_one(data_dir: Path) -> Iterator[TextIO | None]:
+    """The lock file for the data folder's worker, None for any other process."""
     with (data_dir / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
+        if not _locked(file):
+            yield None
             return
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield True
+        yield file
 
 
-async def _work(project: Project) -> None:
+def _locked(file: TextIO) -> bool:
+    """Whether the worker's lock is ours now; somebody who only looks holds it for a moment."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
+    return False
+
+
+async def _work(project: Project, lock: TextIO) -> None:
     from runner.assembly.installation import open_installation  # noqa: PLC0415 - the rest of this module is light
     from runner.assembly.settings import read_environment  # noqa: PLC0415
     from runner.cli.commands.crew import Crew  # noqa: PLC0415
@@ -91,6 +125,8 @@ async def _work(project: Project) -> None:
     async with open_installation(project, None, read_environment()) as installation:
         crew = Crew(installation, (), None)
         async with crew.working():
+            lock.write(" ready")
+            lock.flush()
             types = asyncio.create_task(crew.take_all_types())
             await crew.interrupted()
             types.cancel()
@@ -107,9 +143,9 @@ def main() -> None:
     arguments = parser.parse_args()
     project = Project.at(arguments.project, arguments.data_dir)
     configure_log(project)
-    with _only_one(project.data.root) as alone:
-        if alone:
-            run_async(_work(project))
+    with _only_one(project.data.root) as lock:
+        if lock is not None:
+            run_async(_work(project, lock))
 
 
 if __name__ == "__main__":

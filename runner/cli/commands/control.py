@@ -1,9 +1,7 @@
 """``cancel`` and ``stop``."""
 
 import asyncio
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from runner.assembly.installation import Installation, open_installation
@@ -60,19 +58,12 @@ def stop_command(project_folder: Path, data_dir: Path | None) -> Exit:
         return Exit.COMPLETED
 
     async def work() -> bool:
-        pid = stop_background(project.data.root)
-        if pid is not None:
+        def told() -> None:
             print("stopping: running activities are interrupted gracefully", file=sys.stderr)
-            await _gone(pid)
-        return await stop(project.data.root) or pid is not None
+
+        worked = await stop_background(project.data.root, told)
+        return await stop(project.data.root) or worked
 
     stopped = run_async(work())
     print("stopped; everything is kept" if stopped else f"nothing runs in '{project.data.root}'", file=sys.stderr)
     return Exit.COMPLETED
-
-
-async def _gone(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        while True:
-            os.kill(pid, 0)
-            await asyncio.sleep(0.05)
