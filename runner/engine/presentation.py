@@ -75,10 +75,10 @@ def why_not_running(plan: Plan, orchestration: Orchestration, name: str, now: in
         return _why_live(plan, name, activity, now) + held
     if orchestration.paused and not orchestration.is_terminal:
         return "the orchestration is paused"
-    if orchestration.is_terminal or orchestration.is_stopping:
-        return "nothing new starts: " + (orchestration.error or "the orchestration has ended").split("\n", 1)[0]
     if orchestration.only and name not in orchestration.only:
         return "left out by --only"
+    if orchestration.is_terminal or orchestration.is_stopping:
+        return "nothing new starts: " + (orchestration.error or "the orchestration has ended").split("\n", 1)[0]
     missing = [
         other
         for other in plan.activities[name].depends_on
