@@ -17,7 +17,7 @@ def validate_command(paths: list[Path], project_folder: Path) -> Exit:
     definitions.check()
     orchestrations, activities = len(definitions.orchestrations), len(definitions.activities)
     print(f"valid: {_count(orchestrations, 'orchestration definition')}, {_count(activities, 'activity definition')}")
-    for definition in definitions.orchestrations.values():
+    for _, definition in sorted(definitions.orchestrations.items()):
         print(f"  {definition.type}{'' if definition.active else ' (not active)'}")
     return Exit.COMPLETED
 

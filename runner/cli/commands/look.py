@@ -45,7 +45,12 @@ def list_command(
     if output == "json":
         print(json_text([_entry(state) for state in states]))
     else:
-        _print_list(states)
+        _print_list(
+            states,
+            "there are no orchestrations here yet; start one with: tierform run TYPE"
+            if correlation_id is None
+            else f"there is no orchestration with the correlation id '{correlation_id}'",
+        )
     return Exit.COMPLETED
 
 
@@ -62,9 +67,9 @@ def _entry(state: Orchestration) -> dict[str, Any]:
     return dict(zip(_ENTRY, values, strict=True))
 
 
-def _print_list(states: list[Orchestration]) -> None:
+def _print_list(states: list[Orchestration], nothing: str) -> None:
     if not states:
-        print("there are no orchestrations here yet; start one with: tierform run TYPE", file=sys.stderr)
+        print(nothing, file=sys.stderr)
         return
     rows = [("ID", "TYPE", "STATE", "CREATED", "CORRELATION ID")]
     rows += [(s.oid, s.type, STATES[int(s.state)], _clock(s.created_millis), s.correlation_id) for s in states]

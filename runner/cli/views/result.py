@@ -33,7 +33,9 @@ def print_outputs(state: Orchestration) -> None:
         print(f"\n{state.error}", file=sys.stderr)
     for warning in state.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if state.output:
+    if (
+        state.output and state.state is OrchestrationState.COMPLETED
+    ):  # Else they are those of what failed, or was undone.
         print("\nOutputs:", file=sys.stderr)
         for key, value in state.output.items():
             print(f"{key} = {value_text(value)}", flush=True)
