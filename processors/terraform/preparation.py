@@ -101,7 +101,7 @@ class Preparation:
             check_inputs(declared, self.inputs, template_names=names, given=given, module=self.settings.module)
             known = declared.variables if declared.complete else self.inputs.keys()
             variables = {name: value for name, value in self.inputs.items() if name in known}
-            secrets = (self.secret_inputs | declared.sensitive) & variables.keys()
+            secrets = self._secrets(declared, variables)
             return self._finish(folder, variables, secrets, self._write_backend(folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -119,7 +119,7 @@ class Preparation:
             declared = await self._declared(folder)
             fresh = {name: value for name, value in self.inputs.items() if name in declared.variables}
             variables = {**bundle.inputs, **fresh}
-            secrets = (bundle.secrets | self.secret_inputs | declared.sensitive) & variables.keys()
+            secrets = self._secrets(declared, variables) | (bundle.secrets & variables.keys())
             generated = _OTHER_INPUTS_FILE if _OTHER_INPUTS_FILE in bundle.files else INPUTS_FILE
             (folder / generated).unlink(missing_ok=True)
             backend = json.loads((folder / backends.BACKEND_FILE).read_text(encoding="utf-8"))
@@ -127,6 +127,11 @@ class Preparation:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _secrets(self, declared: Declared, variables: Mapping[str, Any]) -> frozenset[str]:
+        if not declared.complete:
+            return frozenset(variables)  # Any of them may be declared sensitive.
+        return (self.secret_inputs | declared.sensitive) & variables.keys()
 
     async def _render(self, folder: Path) -> frozenset[str]:
         if not self.settings.is_project_module:
@@ -158,7 +163,7 @@ class Preparation:
             self.settings.backend,
             templates.names(self.details, plain),
             workspace=self.workspace.name,
-            single_host=self.tools.environment.single_host,
+            single_host=self.tools.environment.single_host and not self.tools.environment.agents_elsewhere(),
         )
         _write(folder / backends.BACKEND_FILE, backend)
         last = self.workspace.facts().get("backend")

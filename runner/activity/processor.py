@@ -1,6 +1,6 @@
 """The extension point: what executes an activity."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -68,6 +68,10 @@ class Masker(Protocol):
         ...
 
 
+def _nowhere() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessorEnvironment:
     """What a processor factory is given.
@@ -78,7 +82,8 @@ class ProcessorEnvironment:
         cipher: Encrypts what the processor keeps at rest.
         masker: Hides secrets in what the processor prints.
         agent: The agent's name, unique among live agents.
-        single_host: Whether every agent of this installation runs on this host.
+        single_host: Whether every agent of this installation is bound to run on this host.
+        agents_elsewhere: Whether an agent on another host is known to live now.
         settings: Options by name, from the agent's configuration.
     """
 
@@ -88,6 +93,7 @@ class ProcessorEnvironment:
     masker: Masker
     agent: str = "agent"
     single_host: bool = True
+    agents_elsewhere: Callable[[], bool] = _nowhere
     settings: dict[str, Any] = field(default_factory=dict)
 
 

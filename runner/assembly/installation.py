@@ -14,6 +14,7 @@ from runner.activity import ProcessorEnvironment, ProcessorFactory
 from runner.assembly.confidential import Confidential
 from runner.assembly.settings import EnvironmentSettings
 from runner.executor.agent import Agent
+from runner.executor.neighbours import Neighbours
 from runner.executor.providers import Providers
 from runner.executor.settings import AgentSettings
 from runner.interpreter.compiling import compile_bundle
@@ -44,11 +45,7 @@ def now_millis() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Everything that a command needs, connected.
-
-    Attributes:
-        single_host: Whether the bus runs in the data folder, so that every agent is on this host.
-    """
+    """Everything that a command needs, connected."""
 
     project: Project
     environment: EnvironmentSettings
@@ -61,7 +58,6 @@ class Installation:
     modules: ModuleStore
     plans: Plans
     orchestrations: Orchestrations
-    single_host: bool
 
     def engine(self) -> Engine:
         """A new engine on this connection."""
@@ -83,7 +79,8 @@ class Installation:
     ) -> tuple[Agent, Providers]:
         """A new agent on this connection, and its processors, which the caller closes after it."""
         name = _unique("agent")
-        providers = Providers(lambda provider: self._environment(provider, name), factories)
+        neighbours = Neighbours(self.messaging.feed, self.subjects, name, socket.gethostname())
+        providers = Providers(lambda provider: self._environment(provider, name, neighbours), factories)
         size = concurrency or self.environment.concurrency or DEFAULT_CONCURRENCY
         agent = Agent(
             self.messaging,
@@ -95,10 +92,11 @@ class Installation:
             now=now_millis,
             settings=AgentSettings(concurrency=size),
             wants=wants,
+            neighbours=neighbours,
         )
         return agent, providers
 
-    def _environment(self, provider: str, agent: str) -> ProcessorEnvironment:
+    def _environment(self, provider: str, agent: str, neighbours: Neighbours) -> ProcessorEnvironment:
         folder = self.project.data.root if provider == "terraform" else self.project.data.root / "processors" / provider
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ProcessorEnvironment(
@@ -107,7 +105,7 @@ class Installation:
             cipher=Envelope(self.keyring, f"processor/{provider}"),
             masker=self.masker,
             agent=agent,
-            single_host=self.single_host,
+            agents_elsewhere=neighbours.are_elsewhere,
         )
 
     async def publish(self, definitions: DefinitionSet, orchestration_type: str) -> str:
@@ -144,7 +142,7 @@ async def open_installation(
     keyring = open_key_file(environment.key_file, data_dir=project.data.root)
     async with _messaging(project, nats, environment) as messaging:
         try:
-            yield _assembled(project, environment, messaging, keyring, single_host=nats is None)
+            yield _assembled(project, environment, messaging, keyring)
         finally:
             await messaging.close()
 
@@ -176,7 +174,7 @@ async def _messaging(project: Project, nats: str | None, environment: Environmen
 
 
 def _assembled(
-    project: Project, environment: EnvironmentSettings, messaging: Messaging, keyring: Keyring, *, single_host: bool
+    project: Project, environment: EnvironmentSettings, messaging: Messaging, keyring: Keyring
 ) -> Installation:
     subjects = Subjects(prefix=environment.prefix)
     store = SecretStore(messaging.documents(SECRETS), keyring)
@@ -193,5 +191,4 @@ def _assembled(
         modules=ModuleStore(messaging.blobs, project.data.cache),
         plans=Plans(messaging.blobs, messaging.documents(DEFINITIONS), compile_bundle),
         orchestrations=Orchestrations(messaging, subjects, "cli"),
-        single_host=single_host,
     )

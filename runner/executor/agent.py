@@ -15,6 +15,7 @@ from runner.activity import ActivityResult, Masker, ResultType, Stopping, StopRe
 from runner.errors import NeverRetry, Retry, TierformError, Unreachable
 from runner.executor.execution import Finished, Watch, execute
 from runner.executor.execution import Secrets as Reveals
+from runner.executor.neighbours import Neighbours
 from runner.executor.providers import Providers
 from runner.executor.settings import AgentSettings
 from runner.messaging.ports import Consumer, Delivery, Messaging, Subscription
@@ -66,6 +67,7 @@ class Agent:
         now: Milliseconds since 1970, UTC.
         settings: Figures.
         wants: Tells by an orchestration's id whether this agent runs its activities; others are left to others.
+        neighbours: Tells other agents of this one, and hears of them.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class Agent:
         now: Callable[[], int],
         settings: AgentSettings | None = None,
         wants: Callable[[str], bool] | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours
         self._wants = wants
         self.name = name
         self._messaging = messaging
@@ -106,6 +110,8 @@ class Agent:
             async with asyncio.TaskGroup() as loops:
                 self._loops = loops
                 loops.create_task(self._listen(control))
+                if self._neighbours is not None:
+                    loops.create_task(self._neighbours.run())
                 self.add(types)
         finally:
             self._loops = None

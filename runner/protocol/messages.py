@@ -184,10 +184,10 @@ class Control(Wire, frozen=True, kw_only=True):
 
 
 class Beat(Wire, frozen=True, kw_only=True):
-    """A sign of life. ``leases`` is what an agent runs now: ``oid/generation/activity/lease``."""
+    """A sign of life of an engine or an agent."""
 
     name: str
-    leases: list[str] = []
+    host: str = ""
     leaving: bool = False
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from runner.assembly.installation import Installation, open_installation
 from runner.cli.background import stop_background
-from runner.cli.commands.crew import Crew, send_cancel
+from runner.cli.commands.crew import Crew
 from runner.cli.commands.following import Follower
 from runner.cli.commands.look import load_known
+from runner.cli.commands.sending import send_command
 from runner.cli.exits import Exit
 from runner.cli.session import configure_log, open_project, run_async
 from runner.cli.views.progress import PlainProgress
@@ -38,7 +39,7 @@ def cancel_command(oid: str, reason: str, project_folder: Path, data_dir: Path |
 async def _cancel(installation: Installation, plan: Plan, oid: str, reason: str) -> Orchestration:
     follower = Follower(installation, [oid], PlainProgress())
     async with follower.following():
-        await send_cancel(installation, oid, reason)
+        await send_command(installation, oid, "cancel", reason=reason)
         ended = asyncio.create_task(follower.until_all_ended())
         await asyncio.wait({ended}, timeout=_OTHERS_SECONDS)
         if not ended.done():

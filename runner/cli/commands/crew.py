@@ -2,21 +2,26 @@
 
 import asyncio
 import signal
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from runner.assembly.installation import Installation
-from runner.engine.plan import Plan
+from runner.cli.commands.sending import send_command
+from runner.engine.plan import Plan, PlannedActivity
 from runner.errors import TierformError
-from runner.protocol.messages import VERSION, CommandEvent, encode
 
 _LOOK_SECONDS = 0.5
 
 
+def _activities(plan: Plan) -> list[PlannedActivity]:
+    """The activities of a definition and of what undoes it."""
+    undoing = plan.compensation.activities.values() if plan.compensation else ()
+    return [*plan.activities.values(), *undoing]
+
+
 def types_of(plan: Plan) -> frozenset[str]:
-    """The activity types of a definition."""
-    return frozenset(activity.type for activity in plan.activities.values())
+    """The activity types of a definition and of what undoes it."""
+    return frozenset(activity.type for activity in _activities(plan))
 
 
 class Crew:
@@ -33,7 +38,7 @@ class Crew:
         wants: Callable[[str], bool] | None = wanted.__contains__ if wanted is not None else None
         self._agent, self._providers = installation.agent(wants=wants)
         self._types = frozenset().union(*map(types_of, plans))
-        activities = [activity for plan in plans for activity in plan.activities.values()]
+        activities = [activity for plan in plans for activity in _activities(plan)]
         self._needed = sorted({activity.provider for activity in activities if activity.provider})
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,19 +92,4 @@ class Crew:
     async def cancel(self, ids: Iterable[str], reason: str) -> None:
         """Ask the engine to cancel orchestrations."""
         for oid in ids:
-            await send_cancel(self._installation, oid, reason)
-
-
-async def send_cancel(installation: Installation, oid: str, reason: str) -> None:
-    """Ask the engine to cancel one orchestration."""
-    event = CommandEvent(
-        v=VERSION,
-        event_id=uuid.uuid4().hex,
-        oid=oid,
-        command="cancel",
-        by=installation.environment.user,
-        reason=reason,
-    )
-    await installation.messaging.queue.publish(
-        installation.subjects.event(oid), encode(event), message_id=event.event_id
-    )
+            await send_command(self._installation, oid, "cancel", reason=reason)

@@ -212,7 +212,7 @@ def _view(request: RunRequest, target: Target, ids: Sequence[str]) -> ProgressVi
 def _exit_of(states: Sequence[Orchestration], *, timed_out: bool) -> Exit:
     if timed_out and any(state.state is not OrchestrationState.COMPLETED for state in states):
         return Exit.TIMED_OUT
-    if any(state.state is OrchestrationState.ERRORED for state in states):
+    if any(state.state in (OrchestrationState.ERRORED, OrchestrationState.COMPENSATED) for state in states):
         return Exit.ERRORED
     if any(state.state is OrchestrationState.CANCELLED for state in states):
         return Exit.CANCELLED

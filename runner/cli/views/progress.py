@@ -52,6 +52,13 @@ def _of_fact(fact: Mapping[str, Any]) -> list[tuple[str, str]]:
         "cancelling": "cancelling" + (f": {fact['reason']}" if fact.get("reason") else ""),
         "warned": f"warning: {fact.get('text', '')}",
         "claimed": "taken over from an agent that went silent",
+        "compensating": "undoing what had started",
+        "skipped": first_line(fact.get("error", "")),
+        "retried": f"generation {fact.get('generation', '')} begins",
+        "paused": "paused" + (f": {fact['reason']}" if fact.get("reason") else ""),
+        "resumed": "resumed",
+        "dataGiven": "was given data from outside",
+        "completionRefused": f"a completion from outside was refused: {fact.get('reason', '')}",
     }
     return [(activity, plain[kind])] if kind in plain else []
 
