@@ -3,6 +3,8 @@
 import asyncio
 import collections
 import errno
+import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -24,17 +26,26 @@ def job_key(details: ActivityDetails) -> str:
     return f"{details.oid}/{details.generation}/{details.id}/{details.discriminator}/{details.attempt}"
 
 
+def fingerprint(details: ActivityDetails, inputs: Mapping[str, Any]) -> str:
+    """Of all that decides a run's result; kept encrypted, as a short secret could be guessed from it."""
+    facts = [inputs, details.config, details.modules, details.correlation_id, details.discriminator]
+    text = json.dumps(facts, sort_keys=True, default=dict)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
 class Job:
     """One run.
 
     Args:
         key: See ``job_key``.
+        fingerprint: See there.
         workspace: Held; released when the run ends.
         work: Does it.
     """
 
-    def __init__(self, key: str, workspace: Workspace, work: Work) -> None:
+    def __init__(self, key: str, fingerprint: str, workspace: Workspace, work: Work) -> None:
         self.key = key
+        self._fingerprint = fingerprint
         self.stop = asyncio.Event()
         self._workspace = workspace
         self._listener: Tell | None = None
@@ -62,7 +73,9 @@ class Job:
             if self._workspace.folder.exists():
                 # For a delivery after this agent's death, or at another agent of this host.
                 kept = {name: [each.value, each.sensitive] for name, each in outputs.items()}
-                self._workspace.write_secret(_RESULT, {"job": self.key, "outputs": kept})
+                self._workspace.write_secret(
+                    _RESULT, {"job": self.key, "fingerprint": self._fingerprint, "outputs": kept}
+                )
         except OSError as error:
             raise as_error(error, self._workspace.key) from error
         else:
@@ -71,10 +84,10 @@ class Job:
             self._workspace.release()
 
 
-def kept_result(workspace: Workspace, key: str) -> Mapping[str, Output] | None:
+def kept_result(workspace: Workspace, key: str, fingerprint: str) -> Mapping[str, Output] | None:
     """The outputs of the job of that key, if it ended well and nothing has run here since."""
     kept: Any = workspace.read_secret(_RESULT)
-    if not kept or kept["job"] != key:
+    if not kept or (kept["job"], kept["fingerprint"]) != (key, fingerprint):
         return None
     return {name: Output(value, sensitive) for name, (value, sensitive) in kept["outputs"].items()}
 

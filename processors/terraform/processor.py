@@ -12,7 +12,7 @@ from processors.terraform import configuration, naming, templates
 from processors.terraform.bundle import Bundle
 from processors.terraform.configuration import Settings
 from processors.terraform.driver import Driver
-from processors.terraform.job import Job, as_error, job_key, kept_result
+from processors.terraform.job import Job, as_error, fingerprint, job_key, kept_result
 from processors.terraform.operations import Operation, operation_of
 from processors.terraform.preparation import Preparation
 from processors.terraform.run import Output, Run
@@ -145,11 +145,14 @@ class TerraformProcessor:
         holder = Holder(self._environment.agent, context.oid, context.id, now(), key)
         if not await self._acquire(context, workspace, holder):
             return ActivityResult.schedule(_delay(context.details.polls))
+        print_ = fingerprint(context.details, context.inputs)
         try:
-            if (outputs := kept_result(workspace, key)) is not None:
+            if (outputs := kept_result(workspace, key, print_)) is not None:
                 workspace.release()
                 return self._complete(context, outputs)
-            job = Job(key, workspace, lambda job: self._run(assignment, workspace, job).perform(assignment.operation))
+            job = Job(
+                key, print_, workspace, lambda job: self._run(assignment, workspace, job).perform(assignment.operation)
+            )
         except BaseException:
             workspace.release()
             raise

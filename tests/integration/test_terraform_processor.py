@@ -436,6 +436,33 @@ async def test_a_changed_backend_is_refused_rather_than_forgotten(bench, process
     assert "its state is in" in error
 
 
+async def test_the_same_attempt_with_other_inputs_is_another_run(bench, processor):
+    bench.module("demo", NAMED)
+    await _complete(processor, bench.activity(inputs={"name": "a"}))
+    assert (await _complete(processor, bench.activity(inputs={"name": "b"})))["it"]["name"] == "b"
+
+
+async def test_a_module_without_resources_comes_and_goes(bench, processor):
+    bench.module("demo", "")
+    assert await _complete(processor, bench.activity()) == {}
+    assert _left(bench) == ["run-1-web"]
+    await _complete(processor, bench.activity(discriminator="dispose"))
+    assert _left(bench) == []
+
+
+async def test_a_failed_dispose_keeps_everything_for_the_next_try(bench, processor):
+    bench.module(
+        "demo",
+        'resource "terraform_data" "a" {\n  provisioner "local-exec" {\n    when = destroy\n'
+        '    command = "[ -e ${path.cwd}/../../../allow ]"\n  }\n}\n',
+    )
+    await _complete(processor, bench.activity())
+    assert "local-exec provisioner error" in await _fatal(processor, bench.activity(discriminator="dispose"))
+    (bench.data / "allow").touch()
+    await _complete(processor, bench.activity(discriminator="dispose", attempt=2))
+    assert _left(bench) == []
+
+
 async def test_a_newer_workspace_is_refused(bench, processor):
     bench.module("demo", NAMED)
     await _complete(processor, bench.activity(inputs={"name": "a"}))

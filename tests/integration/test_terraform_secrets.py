@@ -89,6 +89,13 @@ async def test_a_variable_that_its_module_calls_sensitive_is_a_secret(bench, pro
     assert exposed(bench.data) == []
 
 
+async def test_a_module_in_a_dialect_that_is_not_read_gets_every_input_by_memory(bench, processor):
+    bench.module("demo", {"main.tf": MODULE, "more.tofu": "anything"})
+    result = await processor.process(bench.activity(inputs={"name": "a", "password": CANARY}))
+    assert result.type is ResultType.COMPLETE, result.error
+    assert exposed(bench.data) == []
+
+
 async def test_an_output_that_holds_a_secret_is_one_though_the_module_does_not_say_so(bench, processor):
     bench.module("demo", MODULE)
     inputs = {"name": "a", "password": "p", "tree": {"deep": [{"token": CANARY}]}}

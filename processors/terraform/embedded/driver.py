@@ -68,7 +68,7 @@ class EmbeddedDriver:
         return reader.outcome(ended.code, died=ended.died)
 
     async def inspect(self, directory: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-        """What the root module in ``directory`` declares; see ``supervision/worker.py``."""
+        """What is wrong with the root module in ``directory``; see ``supervision/worker.py``."""
         async with self._pool.worker(environment) as worker:
             return await worker.inspect(directory)
 

@@ -161,7 +161,7 @@ class WorkerProcess:
                 output.close()
 
     async def inspect(self, directory: Path) -> dict[str, Any]:
-        """What the root module in ``directory`` declares; workers with the library only.
+        """What is wrong with the root module in ``directory``, in Terraform's words; workers with the library only.
 
         Raises:
             WorkerDied: The worker crashed over it.

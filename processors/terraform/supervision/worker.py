@@ -92,7 +92,7 @@ class Library:
         return self._code
 
     def inspect(self, directory: str) -> dict[str, Any]:
-        """What the root module declares, and what is wrong with it."""
+        """What is wrong with the root module, in Terraform's words."""
 
         class Loaded(ctypes.Structure):
             _fields_ = (("module", ctypes.c_void_p), ("diagnostics", ctypes.c_void_p), ("error", ctypes.c_void_p))
@@ -104,21 +104,7 @@ class Library:
         for pointer in (loaded.module, loaded.diagnostics, loaded.error):
             texts.append(ctypes.cast(pointer, ctypes.c_char_p).value or b"" if pointer else b"")
             free(pointer)
-        module: dict[str, Any] = json.loads(texts[0] or b"{}") or {}
-        return {
-            "error": texts[2].decode(),
-            "diagnostics": json.loads(texts[1] or b"[]") or [],
-            "variables": [
-                {
-                    "name": name,
-                    "sensitive": value["Sensitive"],
-                    "ephemeral": value.get("Ephemeral", False),
-                    "range": value["DeclRange"],
-                }
-                for name, value in (module.get("Variables") or {}).items()
-            ],
-            "outputs": [{"name": n, "sensitive": v["Sensitive"]} for n, v in (module.get("Outputs") or {}).items()],
-        }
+        return {"error": texts[2].decode(), "diagnostics": json.loads(texts[1] or b"[]") or []}
 
 
 class Executable:
