@@ -157,7 +157,7 @@ def take_claim(t: Transition, event: ClaimEvent) -> None:
     if not holds_lease(t.state, event):
         return
     activity = t.state.activities[event.activity]
-    if activity.delivery == event.delivery and activity.agent == event.agent:
+    if activity.delivery == event.delivery:  # It asks whether it still has the lease that it was given.
         return
     if activity.claims + 1 >= t.plan.planned(event.activity).retry.max_attempts:
         error = f"its agent stopped answering {activity.claims + 1} times in a row while it ran"

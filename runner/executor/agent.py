@@ -35,6 +35,7 @@ from runner.protocol.subjects import Subjects
 
 _log = structlog.get_logger("agent")
 _STOPS_KEPT = 10_000
+_BEGUN_KEPT = 10_000
 _LEFT_TO_OTHERS = timedelta(milliseconds=10)
 
 
@@ -98,6 +99,7 @@ class Agent:
         self._free = self._settings.concurrency
         self._running: dict[tuple[str, int, str, int], _Running] = {}
         self._stops: dict[tuple[str, int, str, int], None] = {}
+        self._begun: dict[tuple[str, int, str, int], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._loops: asyncio.TaskGroup | None = None
@@ -182,11 +184,12 @@ class Agent:
     async def _handle(self, delivery: Delivery) -> None:
         """One delivery from its arrival to its acknowledgement, with signs of life all along."""
         alive = asyncio.create_task(self._keep_alive(delivery))
+        came = asyncio.get_running_loop().time()
         try:
             async with self._slots:
                 self._free -= 1
                 try:
-                    await self._run(delivery)
+                    await self._run(delivery, came)
                 finally:
                     self._free += 1
         except TierformError as error:
@@ -203,7 +206,7 @@ class Agent:
 
     # Running ----------------------------------------------------------------------------------------------------
 
-    async def _run(self, delivery: Delivery) -> None:
+    async def _run(self, delivery: Delivery, came: float) -> None:
         try:
             task = decode_task(delivery.data)
         except NeverRetry as error:
@@ -220,15 +223,24 @@ class Agent:
             return
         running = self._running[key] = _Running(task, Stopping())  # Before anything is waited for: one at a time.
         try:
-            if await self._may_run(running, delivery):
+            if await self._may_run(running, delivery, self._is_doubtful(key, delivery, came)):
                 await self._execute(running, delivery)
         finally:
             del self._running[key]
 
-    async def _may_run(self, running: _Running, delivery: Delivery) -> bool:
+    def _is_doubtful(self, key: tuple[str, int, str, int], delivery: Delivery, came: float) -> bool:
+        """Whether somebody may have run the lease meanwhile: it came before, or it lay here for long."""
+        lay = asyncio.get_running_loop().time() - came
+        doubtful = delivery.count > 1 or key in self._begun or lay > self._settings.ack_wait.total_seconds() / 2
+        self._begun[key] = None
+        while len(self._begun) > _BEGUN_KEPT:
+            del self._begun[next(iter(self._begun))]
+        return doubtful
+
+    async def _may_run(self, running: _Running, delivery: Delivery, doubtful: bool) -> bool:
         """Whether this delivery is still to be run; one that is not is acknowledged."""
         task = running.task
-        if delivery.count > 1:
+        if doubtful:
             answer = await self._claim(task, delivery.count)
             if not answer.live:
                 await delivery.ack()

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -13,7 +14,7 @@ from runner.engine.facts import CompletionRefused, Fact
 from runner.engine.plan import Plan
 from runner.engine.reducer import Input, Lost, Tick, holds_lease, reduce
 from runner.engine.state import Orchestration, Status
-from runner.errors import NeverRetry, Retry, TierformError
+from runner.errors import NeverRetry, Retry, TierformError, UnknownThing
 from runner.interpreter.dead_letters import DeadLetters
 from runner.interpreter.mailboxes import Mailboxes
 from runner.interpreter.membership import Membership
@@ -37,6 +38,10 @@ from runner.protocol.messages import (
 from runner.protocol.subjects import Subjects, partition_of
 
 _log = structlog.get_logger("engine")
+
+_EARLY_DELIVERIES = 12
+_EARLY_PAUSE = timedelta(milliseconds=50)
+"""An event may overtake its manifest by as long as a dead engine keeps that one: over a minute all in all."""
 
 
 @dataclass(slots=True)
@@ -216,7 +221,7 @@ class Engine:
         state = loaded.orchestration
         facts: list[Fact] = []
         answers: list[tuple[str, Answer]] = []
-        for item in items:
+        for item in sorted(items, key=_after_manifest):
             if isinstance(item.event, CompletionEvent) and not self._is_authorised(state, item.event):
                 answers.append((item.event.reply, Answer(v=VERSION, live=False, reason="the token is not valid")))
                 continue
@@ -262,8 +267,10 @@ class Engine:
         if len(items) > 1:
             for item in items:
                 await self._work(oid, [item])
-            return
-        await self._bury(oid, items, str(error))
+        elif isinstance(error, UnknownThing) and await _is_left_for_later(items[0]):
+            _log.info("an event came before its manifest", engine=self.name, oid=oid)
+        else:
+            await self._bury(oid, items, str(error))
 
     async def _bury(self, oid: str, items: Sequence[_Item], cause: str) -> None:
         for item in items:
@@ -322,6 +329,19 @@ def _completion_answer(facts: Sequence[Fact]) -> Answer:
     if refused is not None:
         return Answer(v=VERSION, live=False, reason=refused.reason)
     return Answer(v=VERSION, live=bool(facts), reason="" if facts else "it was completed already")
+
+
+def _after_manifest(item: _Item) -> bool:
+    """Sorts an event behind a manifest that it has overtaken."""
+    return not isinstance(item.event, ManifestEvent)
+
+
+async def _is_left_for_later(item: _Item) -> bool:
+    """Whether the event was handed back, because its manifest may still be on its way."""
+    if isinstance(item.event, ManifestEvent) or item.delivery is None or item.delivery.count > _EARLY_DELIVERIES:
+        return False
+    await item.delivery.nak(_EARLY_PAUSE * 2**item.delivery.count)
+    return True
 
 
 def _manifest_among(items: Sequence[_Item]) -> ManifestEvent | None:
