@@ -267,9 +267,12 @@ class Agent:
             self._watch(task),
             self._settings.stop_grace,
         )
-        if finished.handed_back or running.stopping.reason is StopReason.LOST:
+        if running.stopping.reason is StopReason.LOST:
             await delivery.nak()
             return
+        if finished.handed_back:
+            # Not a nak: the server forgets it when it ends together with this agent, and the task would wait for its lease.
+            finished = Finished(ActivityResult.schedule(timedelta(0)), finished.changes)
         await self._report(task, delivery.count, finished, started)
         await delivery.ack()
 
