@@ -204,6 +204,168 @@ def cancel(
     raise typer.Exit(cancel_command(oid, reason, project, data_dir, nats))
 
 
+@app.command(epilog="Examples:  tierform retry 6f1c   |   tierform retry 6f1c --from ingress")
+def retry(
+    oid: IdArgument,
+    from_activity: Annotated[
+        str, typer.Option("--from", metavar="ACTIVITY", help="Run from this activity on, whatever has completed.")
+    ] = "",
+    output: OutputOption = "text",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Resume an ended orchestration from its failed activities, in a new generation."""
+    from runner.cli.commands.control import retry_command
+
+    raise typer.Exit(retry_command(oid, from_activity, output, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform pause 6f1c   |   tierform pause 6f1c --reason 'change freeze'")
+def pause(
+    oid: IdArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Kept in the history.")] = "",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Start nothing more of an orchestration until it is resumed; what runs goes on."""
+    from runner.cli.commands.control import pause_command
+
+    raise typer.Exit(pause_command(oid, "pause", reason, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform resume 6f1c   |   tierform resume 6f1c --nats nats://localhost:4222")
+def resume(
+    oid: IdArgument,
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Let a paused orchestration go on."""
+    from runner.cli.commands.control import pause_command
+
+    raise typer.Exit(pause_command(oid, "resume", "", project, data_dir, nats))
+
+
+@app.command(
+    epilog="Examples:  tierform complete 6f1c approval --token T   |   tierform complete 6f1c call --token T -i code=200"
+)
+def complete(
+    oid: IdArgument,
+    activity: Annotated[str, typer.Argument(metavar="ACTIVITY", help="The waiting activity's id.")],
+    token: Annotated[str, typer.Option("--token", envvar="TIERFORM_COMPLETION_TOKEN", help="Its completion token.")],
+    outputs: Annotated[
+        list[str] | None, typer.Option("--output-value", "-i", metavar="KEY=VALUE", help="One output. May be repeated.")
+    ] = None,
+    keep_waiting: Annotated[bool, typer.Option("--keep-waiting", help="Give the outputs, but let it wait on.")] = False,
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Complete an activity that waits, from outside."""
+    from runner.cli.commands.control import complete_command
+
+    outcome: Literal["data", "complete"] = "data" if keep_waiting else "complete"
+    raise typer.Exit(complete_command(oid, activity, token, outcome, "", outputs or [], project, data_dir, nats))
+
+
+@app.command(
+    epilog="Examples:  tierform fail 6f1c approval --token T --error 'not wanted'   |   tierform fail 6f1c call --token T"
+)
+def fail(
+    oid: IdArgument,
+    activity: Annotated[str, typer.Argument(metavar="ACTIVITY", help="The waiting activity's id.")],
+    token: Annotated[str, typer.Option("--token", envvar="TIERFORM_COMPLETION_TOKEN", help="Its completion token.")],
+    error: Annotated[str, typer.Option("--error", help="Why; its orchestration's error.")] = "",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Fail an activity that waits, from outside."""
+    from runner.cli.commands.control import complete_command
+
+    raise typer.Exit(complete_command(oid, activity, token, "fail", error, [], project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform history 6f1c   |   tierform history 6f1c --output json")
+def history(
+    oid: IdArgument,
+    output: OutputOption = "text",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Print every transition of an orchestration: when, which attempt, which agent."""
+    from runner.cli.commands.history import history_command
+
+    raise typer.Exit(history_command(oid, output, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform verify 6f1c   |   tierform verify")
+def verify(
+    oid: Annotated[str | None, typer.Argument(metavar="[ID]", help="One orchestration; all when not given.")] = None,
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Fold the log again and compare it with what is stored."""
+    from runner.cli.commands.history import verify_command
+
+    raise typer.Exit(verify_command(oid, project, data_dir, nats))
+
+
+@app.command("dead-letters", epilog="Examples:  tierform dead-letters list   |   tierform dead-letters requeue 17")
+def dead_letters(
+    action: Annotated[Literal["list", "show", "requeue", "drop"], typer.Argument(help="What to do.")],
+    number: Annotated[int | None, typer.Argument(metavar="[NUMBER]", help="Which one; not for list.")] = None,
+    output: OutputOption = "text",
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Look at messages that nobody can process; put one back, or drop it."""
+    from runner.cli.commands.dead_letters import dead_letters_command
+
+    raise typer.Exit(dead_letters_command(action, number, output, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform serve --nats nats://localhost:4222   |   tierform serve --project deploys")
+def serve(
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Run an engine; any number of them share the work."""
+    from runner.cli.commands.serve import serve_command
+
+    raise typer.Exit(serve_command(project, data_dir, nats))
+
+
+@app.command(
+    epilog="Examples:  tierform agent --nats nats://localhost:4222   |   tierform agent dns.example.com --concurrency 4"
+)
+def agent(
+    types: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TYPE]…", help="Activity types; all there are processors for when none is given."),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, envvar="TIERFORM_CONCURRENCY", help="Activities at once.")
+    ] = 8,
+    drain_seconds: Annotated[
+        float, typer.Option("--drain-seconds", min=0, help="How long running activities may finish at SIGTERM.")
+    ] = 20.0,
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Run an agent: it executes activities of the given types, on this host or another."""
+    from runner.cli.commands.serve import agent_command
+
+    raise typer.Exit(agent_command(types or [], concurrency, drain_seconds, project, data_dir, nats))
+
+
 @app.command(epilog="Examples:  tierform stop   |   tierform stop --data-dir /var/lib/tierform")
 def stop(
     project: ProjectOption = HERE,

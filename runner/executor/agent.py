@@ -18,6 +18,7 @@ from runner.executor.execution import Secrets as Reveals
 from runner.executor.neighbours import Neighbours
 from runner.executor.providers import Providers
 from runner.executor.settings import AgentSettings
+from runner.messaging.dead_letters import DeadLetters
 from runner.messaging.ports import Consumer, Delivery, Messaging, Subscription
 from runner.protocol.messages import (
     VERSION,
@@ -133,6 +134,14 @@ class Agent:
             running.stopping.request(reason)
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+    async def drain_within(self, seconds: float) -> None:
+        """Take nothing more, let what runs finish for so long, then hand the rest back."""
+        self._draining = True
+        running = set(self._tasks)
+        if running:
+            await asyncio.wait(running, timeout=seconds)
+        await self.drain()
 
     async def abandon(self) -> None:
         """End at once: tasks stay unacknowledged and go to another agent."""
@@ -377,12 +386,8 @@ class Agent:
 
     async def _bury(self, delivery: Delivery, cause: str) -> None:
         _log.error("a task could not be read", agent=self.name, subject=delivery.subject, cause=cause)
-        await self._messaging.log.append(
-            self._subjects.dead("task", delivery.subject),
-            msgspec.json.encode(
-                {"v": 1, "kind": "task", "cause": cause, "atMillis": self._now(), "data": delivery.data}
-            ),
-        )
+        letters = DeadLetters(self._messaging.log, self._subjects)
+        await letters.bury("task", "", delivery.subject, delivery.data, cause, self._now())
         await delivery.ack()
 
     # Listening --------------------------------------------------------------------------------------------------

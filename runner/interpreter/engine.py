@@ -9,13 +9,12 @@ from functools import partial
 
 import structlog
 
-from runner.engine.effects import completion_token, next_due
-from runner.engine.facts import CompletionRefused, Fact
+from runner.engine.effects import completion_token, next_due, task_of
+from runner.engine.facts import CompletionRefused, Fact, Failed
 from runner.engine.plan import Plan
 from runner.engine.reducer import Input, Lost, Tick, holds_lease, reduce
 from runner.engine.state import Orchestration, Status
 from runner.errors import NeverRetry, Retry, TierformError, UnknownThing
-from runner.interpreter.dead_letters import DeadLetters
 from runner.interpreter.mailboxes import Mailboxes
 from runner.interpreter.membership import Membership
 from runner.interpreter.orchestrations import Loaded, Orchestrations
@@ -24,6 +23,7 @@ from runner.interpreter.plans import PlanSource
 from runner.interpreter.settings import EngineSettings
 from runner.interpreter.sweeper import Sweeper
 from runner.interpreter.timers import Timers
+from runner.messaging.dead_letters import DeadLetters
 from runner.messaging.ports import Consumer, ConsumerState, Delivery, Messaging, SequenceConflict
 from runner.protocol.messages import (
     VERSION,
@@ -85,16 +85,17 @@ class Engine:
         self._settings = settings or EngineSettings()
         self._store = Orchestrations(messaging, subjects, name)
         self._outbox = Outbox(messaging, subjects, secret)
-        self._dead = DeadLetters(messaging, subjects)
+        self._dead = DeadLetters(messaging.log, subjects)
         self._mail: Mailboxes[_Item] = Mailboxes(self._work)
         self._loaded: dict[str, Loaded] = {}
         self._timers = Timers(now, lambda oid: self._mail.put(oid, _Item(Tick())))
         self._sweeper = Sweeper(self._task_state)
-        self._members = Membership(messaging.feed, subjects, name, self._own)
+        self._members = Membership(messaging.feed, subjects, name, self._own, self._look_through)
         self._consumers: dict[int, Consumer] = {}
         self._task_consumers: dict[str, Consumer] = {}
         self._partitions: dict[int, asyncio.Task[None]] = {}
         self._takeovers: set[asyncio.Task[None]] = set()
+        self._draining = False
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -105,6 +106,13 @@ class Engine:
             await asyncio.gather(*tasks)
         finally:
             await self._stop(tasks)
+
+    async def drain(self) -> None:
+        """Take no more events and return when those taken have been worked off."""
+        self._draining = True
+        for task in self._partitions.values():
+            task.cancel()
+        await self._mail.below(1)
 
     async def _stop(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
         everything = [*self._partitions.values(), *self._takeovers]
@@ -122,6 +130,8 @@ class Engine:
 
     def _own(self, partitions: frozenset[int]) -> None:
         """Start what was gained, stop what was lost."""
+        if self._draining:
+            return
         for partition in set(self._partitions) - partitions:
             task = self._partitions.pop(partition)
             task.cancel()
@@ -132,10 +142,16 @@ class Engine:
         for partition in gained:
             self._partitions[partition] = asyncio.create_task(self._consume(partition))
         if gained:
-            task = asyncio.create_task(_persist(lambda: self._take_over(gained), "taking over partitions"))
-            self._takeovers.add(task)
-            task.add_done_callback(self._takeovers.discard)
+            self._look_through(gained)
         _log.info("partitions", engine=self.name, owned=sorted(partitions))
+
+    def _look_through(self, partitions: frozenset[int]) -> None:
+        """Load what is in partitions that another engine may have worked on."""
+        for partition in partitions:
+            self._drop(partition)
+        task = asyncio.create_task(_persist(lambda: self._take_over(partitions), "taking over partitions"))
+        self._takeovers.add(task)
+        task.add_done_callback(self._takeovers.discard)
 
     def _drop(self, partition: int) -> None:
         for oid in [oid for oid in self._loaded if partition_of(oid, self._subjects.partitions) == partition]:
@@ -183,7 +199,7 @@ class Engine:
         try:
             event = decode_event(delivery.data)
         except NeverRetry as error:
-            await self._dead.bury("event", delivery.subject, delivery.data, str(error), self._now())
+            await self._dead.bury("event", "", delivery.subject, delivery.data, str(error), self._now())
             await delivery.ack()
             return
         self._mail.put(event.oid, _Item(event, delivery))
@@ -221,6 +237,7 @@ class Engine:
         state = loaded.orchestration
         facts: list[Fact] = []
         answers: list[tuple[str, Answer]] = []
+        poisonous: list[Failed] = []
         for item in sorted(items, key=_after_manifest):
             if isinstance(item.event, CompletionEvent) and not self._is_authorised(state, item.event):
                 answers.append((item.event.reply, Answer(v=VERSION, live=False, reason="the token is not valid")))
@@ -229,6 +246,7 @@ class Engine:
             facts += more
             if isinstance(item.event, ClaimEvent):
                 answers.append((item.event.reply, _answer_to(state, item.event)))
+                poisonous += [fact for fact in more if isinstance(fact, Failed)]
             elif isinstance(item.event, CompletionEvent):
                 answers.append((item.event.reply, _completion_answer(more)))
         if facts and state is not None:
@@ -240,8 +258,16 @@ class Engine:
                 await self._outbox.publish(plan, state, facts, now)
             elif state.is_terminal:
                 await self._outbox.respond(state)
+            for fact in poisonous:
+                await self._bury_task(plan, state, fact)
         await self._answer(answers)
         await _acknowledge(items)
+
+    async def _bury_task(self, plan: Plan, state: Orchestration, fact: Failed) -> None:
+        """Keep the task of an activity whose agents died of it again and again."""
+        task = task_of(plan, state, fact.activity, b"")
+        subject = self._subjects.task(task.type)
+        await self._dead.bury("task", state.oid, subject, encode(task), fact.error, self._now())
 
     def _remember(self, loaded: Loaded, state: Orchestration, plan: Plan) -> None:
         if state.is_terminal:
@@ -275,7 +301,7 @@ class Engine:
     async def _bury(self, oid: str, items: Sequence[_Item], cause: str) -> None:
         for item in items:
             data = encode(item.event) if isinstance(item.event, AnyEvent) else repr(item.event).encode()
-            letter = partial(self._dead.bury, "event", oid, data, cause, self._now())
+            letter = partial(self._dead.bury, "event", oid, self._subjects.event(oid), data, cause, self._now())
             await _persist(letter, "keeping a dead letter")
             if isinstance(item.event, ManifestEvent):
                 await self._outbox.refuse(item.event, cause)

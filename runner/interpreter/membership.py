@@ -2,7 +2,9 @@
 
 Engines say that they live on core NATS and share the partitions by rendezvous hashing over the names they hear. Nothing
 is agreed and nothing is locked: for a moment two engines may work on one partition, or none. Both are harmless: the
-log's compare-and-set tells two writers apart, and events wait in their queue.
+log's compare-and-set tells two writers apart, and events wait in their queue. But timers are in the memory of the engine
+that handled an event last: so every engine says which partitions it works on, and when it stops saying so, or falls
+silent, the owner looks through that partition again.
 """
 
 import asyncio
@@ -32,13 +34,23 @@ class Membership:
         subjects: Names.
         name: This engine's, unique.
         on_change: Called with the partitions that this engine owns from now on, at the start and after each change.
+        on_release: Called with partitions that it owned already and that another engine worked on until now.
     """
 
-    def __init__(self, feed: Feed, subjects: Subjects, name: str, on_change: Callable[[frozenset[int]], None]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        subjects: Subjects,
+        name: str,
+        on_change: Callable[[frozenset[int]], None],
+        on_release: Callable[[frozenset[int]], None],
+    ) -> None:
         self._feed = feed
         self._subjects = subjects
         self._name = name
         self._on_change = on_change
+        self._on_release = on_release
+        self._claims: dict[str, frozenset[int]] = {}
         self._heard: dict[str, float] = {}
         self._owned: frozenset[int] | None = None
 
@@ -67,24 +79,34 @@ class Membership:
         if beat.name == self._name:
             return
         known = beat.name in self._heard
+        claims = frozenset(beat.partitions)
+        released = self._claims.get(beat.name, frozenset()) - claims
         if beat.leaving:
             self._heard.pop(beat.name, None)
+            self._claims.pop(beat.name, None)
         else:
             self._heard[beat.name] = asyncio.get_running_loop().time()
-        if known == beat.leaving:
-            if not known:
+            self._claims[beat.name] = claims
+        if known == beat.leaving or released:
+            self._rebalance(released)
+            if not known and not beat.leaving:
                 await self._beat()  # A newcomer learns of this engine at once.
-            self._rebalance()
 
     async def _beat(self, *, leaving: bool = False) -> None:
-        beat = Beat(v=VERSION, name=self._name, leaving=leaving)
+        partitions = [] if leaving else sorted(self._owned or ())
+        beat = Beat(v=VERSION, name=self._name, leaving=leaving, partitions=partitions)
         await self._feed.publish(self._subjects.beat("engine", self._name), encode(beat))
 
-    def _rebalance(self) -> None:
+    def _rebalance(self, released: frozenset[int] = frozenset()) -> None:
         now = asyncio.get_running_loop().time()
-        self._heard = {name: at for name, at in self._heard.items() if now - at < SILENT_SECONDS}
+        before = self._owned or frozenset()
+        for name in [name for name, at in self._heard.items() if now - at >= SILENT_SECONDS]:
+            del self._heard[name]
+            released |= self._claims.pop(name, frozenset())
         engines = [self._name, *self._heard]
         owned = frozenset(p for p in range(self._subjects.partitions) if owner_of(p, engines) == self._name)
         if owned != self._owned:
             self._owned = owned
             self._on_change(owned)
+        if released & before & owned:
+            self._on_release(released & before & owned)

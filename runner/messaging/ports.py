@@ -132,6 +132,10 @@ class Log(Protocol):
         """Remove every entry of the subject; its last sequence counts as 0 again."""
         ...
 
+    async def remove(self, subject: str, sequence: int) -> None:
+        """Remove one entry; none is no error. For letters and notes: never for a log that is folded."""
+        ...
+
 
 class Delivery(Protocol):
     """One delivery of one queued message."""

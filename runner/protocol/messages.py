@@ -184,11 +184,12 @@ class Control(Wire, frozen=True, kw_only=True):
 
 
 class Beat(Wire, frozen=True, kw_only=True):
-    """A sign of life of an engine or an agent."""
+    """A sign of life of an engine or an agent; ``partitions`` are those that an engine works on."""
 
     name: str
     host: str = ""
     leaving: bool = False
+    partitions: list[int] = []
 
 
 class Live(Wire, frozen=True, kw_only=True):

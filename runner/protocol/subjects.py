@@ -5,9 +5,11 @@ types keep their dots, each segment being a token of its own (the model refuses 
 """
 
 import hashlib
+import re
 import string
 from dataclasses import dataclass
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _SAFE = frozenset(string.ascii_letters + string.digits + "-_")
 
 
@@ -16,6 +18,8 @@ def token(text: str) -> str:
 
     Injective. The empty text is ``=``.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     if not text:
         return "="
     return "".join(chr(b) if chr(b) in _SAFE else f"={b:02X}" for b in text.encode("utf-8", "surrogatepass"))

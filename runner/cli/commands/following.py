@@ -21,13 +21,17 @@ class Follower:
         installation: The bus.
         ids: What is followed.
         view: Told of every live event of those.
+        after_generation: An end of this generation or of an earlier one does not count.
 
     Attributes:
         ended: The last states, by id.
         timed_out: Set by whoever gave up waiting.
     """
 
-    def __init__(self, installation: Installation, ids: Iterable[str], view: ProgressView) -> None:
+    def __init__(
+        self, installation: Installation, ids: Iterable[str], view: ProgressView, *, after_generation: int = 0
+    ) -> None:
+        self._after = after_generation
         self._installation = installation
         self._ids = frozenset(ids)
         self._view = view
@@ -83,5 +87,5 @@ class Follower:
         for oid in ids:
             with suppress(Retry):
                 state = (await self._installation.orchestrations.load(oid)).orchestration
-                if state is not None and state.is_terminal:
+                if state is not None and state.is_terminal and state.generation > self._after:
                     self.ended[oid] = state

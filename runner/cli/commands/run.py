@@ -143,7 +143,7 @@ async def _run(
         return outcome
     states = [follower.ended[oid] for oid in ids]
     await print_results(installation, states, request.output, each=request.each is not None)
-    return _exit_of(states, timed_out=follower.timed_out)
+    return exit_of(states, timed_out=follower.timed_out)
 
 
 async def _until_ended(
@@ -209,7 +209,8 @@ def _view(request: RunRequest, target: Target, ids: Sequence[str]) -> ProgressVi
     return view
 
 
-def _exit_of(states: Sequence[Orchestration], *, timed_out: bool) -> Exit:
+def exit_of(states: Sequence[Orchestration], *, timed_out: bool) -> Exit:
+    """The exit code that the orchestrations' last states mean."""
     if timed_out and any(state.state is not OrchestrationState.COMPLETED for state in states):
         return Exit.TIMED_OUT
     if any(state.state in (OrchestrationState.ERRORED, OrchestrationState.COMPENSATED) for state in states):

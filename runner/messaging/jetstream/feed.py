@@ -65,7 +65,7 @@ class _Incoming(Generic[_T]):
     async def _listen(self, queue: str = "") -> None:
         self._link.on_change(self._wake.set)
         try:
-            self._subscription = await listen(self._link.client, self._subject, self._take, queue=queue)
+            self._subscription = await listen(self._link.client, self._subject, self._take, queue=queue, headers=False)
             if self._link.is_up:
                 await self._link.client.flush(timeout=_FLUSH_SECONDS)
         except (nats.errors.Error, OSError) as error:

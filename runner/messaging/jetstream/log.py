@@ -8,6 +8,9 @@ from runner.messaging.jetstream.translation import translate_api
 from runner.messaging.ports import Entry
 from runner.messaging.rules import check_log_subject
 
+_NO_MESSAGE = (10037, 10043)  # No message found; the sequence is gone.
+_NOT_FOUND = 404
+
 
 class JetStreamLog:
     """`runner.messaging.ports.Log` over one stream."""
@@ -50,6 +53,14 @@ class JetStreamLog:
     async def purge(self, subject: str) -> None:
         """See the port."""
         await purge(self._link, self._stream, subject)
+
+    async def remove(self, subject: str, sequence: int) -> None:
+        """See the port."""
+        doing = f"removing entry {sequence} of {subject!r}"
+        answer = await self._link.api(doing, f"STREAM.MSG.DELETE.{self._stream}", {"seq": sequence})
+        error = answer.get("error")
+        if error is not None and error.get("err_code") not in _NO_MESSAGE and error.get("code") != _NOT_FOUND:
+            raise translate_api(error, doing)
 
 
 def _entry(stored: Stored) -> Entry:

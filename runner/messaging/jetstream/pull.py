@@ -67,7 +67,7 @@ class Puller:
 
     async def start(self) -> None:
         """Listen for messages."""
-        self._subscription = await listen(self._link.client, self._inbox + ".*", self._on_message)
+        self._subscription = await listen(self._link.client, self._inbox + ".*", self._on_message, headers=False)
         self._link.on_change(self._wake.set)
 
     async def fetch(self, batch: int, wait: timedelta) -> list[Msg]:

@@ -61,6 +61,15 @@ class MemoryLog:
         """See the port."""
         await self._connection.call(f"purging {subject!r}", lambda: self._bus.logs.pop(subject, None))
 
+    async def remove(self, subject: str, sequence: int) -> None:
+        """See the port."""
+
+        def effect() -> None:
+            entries = self._bus.logs.get(subject, [])
+            entries[:] = [entry for entry in entries if entry.sequence != sequence]
+
+        await self._connection.call(f"removing entry {sequence} of {subject!r}", effect)
+
 
 class MemoryDocuments:
     """`runner.messaging.ports.Documents`."""

@@ -125,6 +125,14 @@ class LogContract:
         assert await log.append(gone, b"one", expected=0) > before
         assert len(await log.read(kept)) == 1
 
+    async def test_remove_takes_one_entry_out_and_leaves_the_others(self, backend: Backend) -> None:
+        log = (await backend.connect()).log
+        subject = f"{backend.prefix}.dead.event.a"
+        sequences = [await log.append(subject, b"%d" % number) for number in range(3)]
+        await log.remove(subject, sequences[1])
+        await log.remove(subject, sequences[1])
+        assert [entry.data for entry in await log.read(subject)] == [b"0", b"2"]
+
     async def test_too_large_an_entry_is_refused_with_both_sizes(self, backend: Backend) -> None:
         messaging = await backend.connect()
         limit = messaging.capabilities.max_message_bytes

@@ -4,23 +4,24 @@ import base64
 
 import orjson
 
-from runner.messaging.ports import Messaging
+from runner.messaging.ports import Log
 from runner.protocol.subjects import Subjects
 
 
 class DeadLetters:
     """Appends to the dead letters."""
 
-    def __init__(self, messaging: Messaging, subjects: Subjects) -> None:
-        self._log = messaging.log
+    def __init__(self, log: Log, subjects: Subjects) -> None:
+        self._log = log
         self._subjects = subjects
 
-    async def bury(self, kind: str, oid: str, data: bytes, cause: str, now: int) -> None:
-        """Keep ``data`` with its cause; ``kind`` is ``event`` or ``task``."""
+    async def bury(self, kind: str, oid: str, subject: str, data: bytes, cause: str, now: int) -> None:
+        """Keep ``data``, which stood in ``subject``, with its cause; ``kind`` is ``event`` or ``task``."""
         letter = {
             "v": 1,
             "kind": kind,
             "oid": oid,
+            "subject": subject,
             "cause": cause,
             "atMillis": now,
             "data": base64.b64encode(data).decode(),
