@@ -121,7 +121,8 @@ class Run:
         )
         workspace.write_secret(bundles.NAME, inside.to_json())
         workspace.claim_module(settings.module, self.preparation.details.modules.get(settings.module, ""))
-        workspace.record(backend=prepared.backend)
+        creator = workspace.facts().get("createdBy") or self.preparation.details.oid
+        workspace.record(backend=prepared.backend, createdBy=creator)
         self._applied = True
 
     def _require_module(self, module: str) -> None:
