@@ -60,7 +60,7 @@ def run_command(request: RunRequest, project_folder: Path, data_dir: Path | None
                 for oid, inputs in batch
             ]
             if request.detach:
-                return await _detach(installation, submissions, request, nats)
+                return await _detach(installation, target, submissions, request, nats, timeout)
             return await _run(installation, target, submissions, request, timeout)
 
     return run_async(work())
@@ -92,25 +92,57 @@ def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
     found = _TIMEOUT.fullmatch(text)
-    if found is None:
+    if found is None or not float(found[1]):
         raise InvalidUsage(f"reading --timeout '{text}': not a duration", remedy="write it as 90s, 30m or 2h")
     return float(found[1]) * _UNITS[found[2] or "s"]
 
 
 async def _detach(
-    installation: Installation, submissions: Sequence[Submission], request: RunRequest, nats: str | None
+    installation: Installation,
+    target: Target,
+    submissions: Sequence[Submission],
+    request: RunRequest,
+    nats: str | None,
+    timeout: float | None,  # noqa: ASYNC109 - what the user asked for
 ) -> Exit:
+    """Leave it to the background; with a timeout, wait so long for its end, and leave it running then."""
     for submission in submissions:
         await submit(installation, submission)
     if nats is None:
         await ensure_background(installation.project)
     ids = [submission.oid for submission in submissions]
+    ended = await _await_detached(installation, target, ids, request, timeout) if timeout is not None else None
+    if ended is not None:
+        await print_results(installation, ended, request.output, each=request.each is not None)
+        return exit_of(ended, timed_out=False)
     if request.output == "json":
-        await print_results(installation, [await _state(installation, oid) for oid in ids], "json", each=len(ids) > 1)
+        states = [await _state(installation, oid) for oid in ids]
+        await print_results(installation, states, "json", each=request.each is not None)
     else:
         print("\n".join(ids))
-        print("running in the background; see: tierform logs -f ID, tierform show ID, tierform stop", file=sys.stderr)
-    return Exit.COMPLETED
+    talk = "timed out: it goes on in the background" if timeout is not None else "running in the background"
+    print(f"{talk}; see: tierform logs -f ID, tierform show ID, tierform stop", file=sys.stderr)
+    return Exit.COMPLETED if timeout is None else Exit.TIMED_OUT
+
+
+async def _await_detached(
+    installation: Installation,
+    target: Target,
+    ids: Sequence[str],
+    request: RunRequest,
+    timeout: float,  # noqa: ASYNC109 - what the user asked for
+) -> list[Orchestration] | None:
+    """The last states, or None when the time was over first."""
+    view = _view(request, target, ids)
+    follower = Follower(installation, ids, view)
+    try:
+        async with follower.following(), asyncio.timeout(timeout):
+            await follower.until_all_ended()
+    except TimeoutError:
+        return None
+    finally:
+        view.close()
+    return [follower.ended[oid] for oid in ids]
 
 
 async def _state(installation: Installation, oid: str) -> Orchestration:
