@@ -29,6 +29,9 @@ class Block:
     language: str
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
     @property
     def file(self) -> str:
         """The path in its first line; empty when it is no file."""
