@@ -85,6 +85,10 @@ class Library:
         """Kill this very process with the providers it started."""
         os.killpg(0, signal.SIGKILL)
 
+    def session(self) -> int:
+        """Where the processes are that Terraform starts."""
+        return os.getsid(0)
+
     def finish(self) -> int:
         """The exit code."""
         os.read(self._wake_read, 1)
@@ -159,6 +163,10 @@ class Executable:
         """SIGKILL to Terraform and all that it started in its session."""
         os.killpg(self._pid, signal.SIGKILL)
 
+    def session(self) -> int:
+        """Where the processes are that Terraform starts."""
+        return self._pid
+
     def finish(self) -> int:
         """The exit code, negative for a signal."""
         _, status = os.waitpid(self._pid, 0)
@@ -183,6 +191,7 @@ class Worker:
         self._held: list[int] = []
         self._drained: list[int] = []
         self._interrupted = False
+        self._since = 0.0
         self._grace = 300.0
         self._kill_at: float | None = None
         self._orphaned = False
@@ -244,6 +253,7 @@ class Worker:
         self._held, self._drained = [lock, out_read, err_read, *files], [out_read, err_read]
         self._interrupted, self._kill_at, self._grace = False, None, float(request["grace"])
         request["inherited"], request["lock"] = self._drained, lock
+        self._since = time.clock_gettime(time.CLOCK_BOOTTIME)
         arguments = [_resolve(argument, files, self._terraform.file_path) for argument in request["arguments"]]
         try:
             running = self._terraform.start(arguments, request["directory"], (out_write, err_write), request)
@@ -259,6 +269,8 @@ class Worker:
         assert self._running is not None  # noqa: S101 - polled only while it runs
         self._poll.unregister(self._running)
         code = self._terraform.finish()
+        if self._interrupted:
+            _end_strays(self._terraform.session(), self._since)
         self._running, self._kill_at = None, None
         self._release([])
         self._say({"is": "ended", "code": code})
@@ -331,6 +343,22 @@ def _resolve(argument: Any, files: list[int], path: str) -> str:
 def _start_ticks(pid: int) -> str:
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib takes long to import
         return str(file.read().rpartition(")")[2].split()[19])
+
+
+def _end_strays(session: int, since: float) -> None:
+    """End what an interrupted command has started and left: Terraform kills a provisioner's shell, not its children.
+
+    On a terminal they would have got the interrupt themselves. Older processes of the session are not this command's.
+    """
+    first = int(since * os.sysconf("SC_CLK_TCK"))
+    for name in os.listdir("/proc"):  # noqa: PTH208 - as above
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - as above
+                fields = file.read().rpartition(")")[2].split()
+            if int(fields[3]) == session and int(fields[19]) >= first:
+                os.kill(int(name), signal.SIGTERM)
 
 
 def main(arguments: list[str]) -> None:
