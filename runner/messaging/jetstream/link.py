@@ -34,6 +34,8 @@ _RECONNECT_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
 _CLOSE_SECONDS = 2
+_SHORT_SECONDS = 1.0  # Below it a request has a timer of its own.
+_WATCH_SECONDS = 0.5
 _DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 _STATUS = "Status"
 
@@ -47,13 +49,16 @@ class Link:
 
     def __init__(self, settings: JetStreamSettings) -> None:
         self.settings = settings
+        self._answer_seconds = settings.answer_timeout.total_seconds()
+        self._call_seconds = settings.call_timeout.total_seconds()
         self.client = ReconnectingClient()
         self.losses = 0  # grows by one each time the connection is lost
         self.closed = False
         self._up = asyncio.Event()
         self._refused: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
         self._last_error: BaseException | None = None
-        self._waiting: dict[str, tuple[asyncio.Future[Msg], str]] = {}
+        self._waiting: dict[str, tuple[asyncio.Future[Msg], str, float]] = {}
+        self._watching = False
         self._collectors: dict[str, Callable[[Msg | None], None]] = {}
         self._inbox = ""
         self._next = 0
@@ -172,7 +177,7 @@ class Link:
 
     def _fail_all(self, error: Exception) -> None:
         waiting, self._waiting = self._waiting, {}
-        for future, _ in waiting.values():
+        for future, _, _ in waiting.values():
             if not future.done():
                 future.set_exception(error)
         collectors, self._collectors = self._collectors, {}
@@ -182,7 +187,7 @@ class Link:
     def _fail_denied(self, text: str) -> None:
         match = _DENIED.search(text)
         denied = match.group(1) if match else ""
-        for future, subject in tuple(self._waiting.values()):
+        for future, subject, _ in tuple(self._waiting.values()):
             if subject.lower() == denied.lower() and not future.done():
                 detail = f"the NATS server does not permit this user to publish to {subject!r}"
                 future.set_exception(Refused(detail, remedy=PERMISSIONS))
@@ -221,19 +226,33 @@ class Link:
             raise InvalidUsage(detail, remedy="use a shorter id")
 
     async def ask(self, subject: str, data: bytes, headers: dict[str, str] | None, seconds: float) -> Msg:
-        """One request, one answer, one try; raises what nats-py raises."""
+        """One request, one answer, one try; raises what nats-py raises. A long limit may last half a second longer."""
         loop = asyncio.get_running_loop()
         self._next += 1
         token = str(self._next)
         future: asyncio.Future[Msg] = loop.create_future()
-        self._waiting[token] = (future, subject)
-        timer = loop.call_later(seconds, _expire, future)
+        self._waiting[token] = (future, subject, loop.time() + seconds)
+        if seconds < _SHORT_SECONDS:
+            loop.call_later(seconds, _expire, future)
+        elif not self._watching:
+            self._watching = True
+            loop.call_later(_WATCH_SECONDS, self._expire_late)
         try:
-            await self.client.publish(subject, data, reply=self._inbox + token, headers=headers)
+            await self.client.publish(subject, data, self._inbox + token, headers)
             return await future
         finally:
-            timer.cancel()
             self._waiting.pop(token, None)
+
+    def _expire_late(self) -> None:
+        """Look through what waits, now and then: a timer for each request would be a tenth of its cost."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for future, _, end in tuple(self._waiting.values()):
+            if end <= now:
+                _expire(future)
+        self._watching = bool(self._waiting)
+        if self._watching:
+            loop.call_later(_WATCH_SECONDS, self._expire_late)
 
     async def call(
         self, doing: str, subject: str, data: bytes, headers: dict[str, str] | None = None
@@ -248,14 +267,14 @@ class Link:
             Refused: This user may not publish there.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + self.settings.call_timeout.total_seconds()
+        end = loop.time() + self._call_seconds
         pause, repeated = _FIRST_PAUSE_SECONDS, False
         while True:
             failure: Exception
             try:
                 if not self.is_up and not await self.wait_up(end - loop.time()):
                     raise nats.errors.ConnectionClosedError if self.closed else nats.errors.TimeoutError
-                limit = min(self.settings.answer_timeout.total_seconds(), max(end - loop.time(), 0.01))
+                limit = min(self._answer_seconds, max(end - loop.time(), 0.01))
                 answer = await self.ask(subject, data, headers, limit)
                 return orjson.loads(answer.data), repeated
             except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError) as error:
