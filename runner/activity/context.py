@@ -26,6 +26,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._calls: list[Callable[[], None]] = []
         self.reason: StopReason | None = None
 
     def request(self, reason: StopReason) -> None:
@@ -33,6 +34,16 @@ class Stopping:
         if self.reason is None:
             self.reason = reason
         self._event.set()
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+
+    def on_request(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called once, on the executor's loop, as soon as a stop is asked for; at once when one was."""
+        if self.reason is None:
+            self._calls.append(call)
+        else:
+            call()
 
     def is_requested(self) -> bool:
         """Whether a stop was asked for; safe from any thread."""

@@ -101,6 +101,8 @@ class Agent:
         self._running: dict[tuple[str, int, str, int], _Running] = {}
         self._stops: dict[tuple[str, int, str, int], None] = {}
         self._begun: dict[tuple[str, int, str, int], None] = {}
+        self._held: dict[int, Delivery] = {}
+        self._beating = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._loops: asyncio.TaskGroup | None = None
@@ -192,7 +194,7 @@ class Agent:
 
     async def _handle(self, delivery: Delivery) -> None:
         """One delivery from its arrival to its acknowledgement, with signs of life all along."""
-        alive = asyncio.create_task(self._keep_alive(delivery))
+        self._hold(delivery)
         came = asyncio.get_running_loop().time()
         try:
             async with self._slots:
@@ -204,14 +206,29 @@ class Agent:
         except TierformError as error:
             _log.warning("running a task", agent=self.name, subject=delivery.subject, error=str(error))
         finally:
-            alive.cancel()
+            del self._held[id(delivery)]
 
-    async def _keep_alive(self, delivery: Delivery) -> None:
-        interval = self._settings.ack_wait.total_seconds() / 3
-        while True:
-            await asyncio.sleep(interval)
-            with suppress(TierformError):
-                await delivery.in_progress()
+    def _hold(self, delivery: Delivery) -> None:
+        """Have signs of life given for a delivery until it is no longer held; one timer serves all of them."""
+        self._held[id(delivery)] = delivery
+        if not self._beating:
+            self._beating = True
+            asyncio.get_running_loop().call_later(self._settings.ack_wait.total_seconds() / 3, self._beat)
+
+    def _beat(self) -> None:
+        self._beating = False
+        if self._held:
+            held = list(self._held.values())
+            self._hold(held[0])
+            signs = asyncio.create_task(self._give_signs(held))
+            self._tasks.add(signs)
+            signs.add_done_callback(self._tasks.discard)
+
+    async def _give_signs(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            if id(delivery) in self._held:
+                with suppress(TierformError):
+                    await delivery.in_progress()
 
     # Running ----------------------------------------------------------------------------------------------------
 

@@ -214,10 +214,12 @@ async def _supervised(
 ) -> ActivityResult:
     """The processor's result; when it is asked to stop and does not within the grace, it is abandoned."""
     run = asyncio.ensure_future(_call(processor, context))
-    stop = asyncio.create_task(context.stopping.wait())
+    ended_or_stopped = asyncio.Event()
+    run.add_done_callback(lambda _: ended_or_stopped.set())
+    context.stopping.on_request(ended_or_stopped.set)
     timer = _deadline_timer(context, task)
     try:
-        await asyncio.wait({run, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await ended_or_stopped.wait()
         if not run.done():
             await asyncio.wait({run}, timeout=grace.total_seconds())
         if not run.done():
@@ -225,7 +227,6 @@ async def _supervised(
             return _abandoned(context, grace)
         return _checked(run.result(), context)
     finally:
-        stop.cancel()
         if timer is not None:
             timer.cancel()
         if not run.done():
