@@ -1,13 +1,12 @@
 """``tierform``: the commands and their arguments. What they do is imported when they run, so that help is quick."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from runner import __version__
-from runner.cli.exits import EPILOG, Exit
+from runner.cli.exits import EPILOG, Exit, leave, leave_at_once
 from runner.errors import NeverRetry, TierformError
 
 app = typer.Typer(
@@ -400,27 +399,26 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code: Any = app(args=arguments, standalone_mode=False)
     except typer.Abort:
-        sys.exit(Exit.INTERRUPTED)
+        leave(Exit.INTERRUPTED)
     except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        leave(leaving.exit_code)
     except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
+        leave(Exit.INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(Exit.ERRORED)
+        leave_at_once(Exit.ERRORED)
     except TierformError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(exit_code_of(error))
+        leave(exit_code_of(error))
     except Exception as error:  # noqa: BLE001 - Typer's usage errors have no public root
         show_usage_error = getattr(error, "show", None)
         if show_usage_error is not None:
             show_usage_error()
-            sys.exit(Exit.INVALID)
+            leave(Exit.INVALID)
         from runner.cli.session import report_defect
 
         typer.echo(f"error: {report_defect(error)}", err=True)
-        sys.exit(Exit.ERRORED)
-    sys.exit(code or Exit.COMPLETED)
+        leave(Exit.ERRORED)
+    leave(code or Exit.COMPLETED)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import signal
 import traceback
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +18,37 @@ from runner.project.folder import Project
 T = TypeVar("T")
 
 
+class _Threads(ThreadPoolExecutor):
+    """Does not wait for a processor that never returns: its attempt was given up long before."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as its base has it
+        super().shutdown(wait=False, cancel_futures=True)
+
+
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on the quickest event loop there is."""
+    """Run a coroutine to its end on the quickest event loop there is.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came, and nobody in it listened for them.
+    """
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
-        return asyncio.run(work)
-    return uvloop.run(work)
+        run = asyncio.run
+    else:
+        run = uvloop.run
+    try:
+        return run(_prepared(work))
+    except asyncio.CancelledError as error:
+        raise KeyboardInterrupt from error
+
+
+async def _prepared(work: Coroutine[Any, Any, T]) -> T:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop.set_default_executor(_Threads())
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
 
 
 def open_project(project: Path, data_dir: Path | None) -> tuple[Project, EnvironmentSettings]:

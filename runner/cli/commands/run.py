@@ -15,7 +15,7 @@ from runner.cli.background import ensure_background
 from runner.cli.commands.crew import Crew
 from runner.cli.commands.following import Follower
 from runner.cli.commands.submission import Submission, submit
-from runner.cli.exits import Exit
+from runner.cli.exits import Exit, leave_at_once
 from runner.cli.session import configure_log, open_project, run_async
 from runner.cli.target import Target, find_target, read_each, read_inputs
 from runner.cli.views.progress import LiveProgress, PlainProgress, ProgressView
@@ -223,10 +223,13 @@ async def _interrupt(crew: Crew, view: ProgressView, follower: Follower) -> Exit
     drained = asyncio.create_task(crew.drain())
     again = asyncio.create_task(crew.interrupted())
     await asyncio.wait({drained, again}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (drained, again):
-        task.cancel()
     for oid in sorted(follower.open)[:5]:
         view.say(f"orchestration {oid} stands where it was; go on with the same command and --id {oid}")
+    if not drained.done():
+        view.close()
+        leave_at_once(Exit.INTERRUPTED)
+    again.cancel()
+    drained.result()
     return Exit.INTERRUPTED
 
 
