@@ -19,6 +19,7 @@ from runner.executor.neighbours import Neighbours
 from runner.executor.providers import Providers
 from runner.executor.settings import AgentSettings
 from runner.messaging.dead_letters import DeadLetters
+from runner.messaging.large import Large
 from runner.messaging.ports import Consumer, Delivery, Messaging, Subscription
 from runner.protocol.messages import (
     VERSION,
@@ -99,6 +100,7 @@ class Agent:
         self._slots = asyncio.Semaphore(self._settings.concurrency)
         self._free = self._settings.concurrency
         self._running: dict[tuple[str, int, str, int], _Running] = {}
+        self._large = Large(messaging)
         self._stops: dict[tuple[str, int, str, int], None] = {}
         self._begun: dict[tuple[str, int, str, int], None] = {}
         self._held: dict[int, Delivery] = {}
@@ -234,7 +236,7 @@ class Agent:
 
     async def _run(self, delivery: Delivery, came: float) -> None:
         try:
-            task = decode_task(delivery.data)
+            task = decode_task(await self._large.unwrap(delivery.data))
         except NeverRetry as error:
             await self._bury(delivery, str(error))
             return
@@ -339,13 +341,22 @@ class Agent:
             finished = Finished(ActivityResult.fatal(f"what the processor set is not JSON: {error}"))
             event = await self._report_event(task, delivery, finished, started)
             data = encode(event)
-        subject = self._subjects.event(task.oid)
         try:
-            await _until_taken(lambda: self._messaging.queue.publish(subject, data, message_id=event.event_id))
+            await self._send(event, data)
         except NeverRetry as error:
             small = Finished(ActivityResult.fatal(f"its result could not be reported: {error}"))
             event = await self._report_event(task, delivery, small, started)
-            await _until_taken(lambda: self._messaging.queue.publish(subject, encode(event), message_id=event.event_id))
+            await self._send(event, encode(event))
+
+    async def _send(self, event: ReportEvent, whole: bytes) -> None:
+        """Publish a report until the bus takes it; raises NeverRetry when it is too large for good."""
+        subject = self._subjects.event(event.oid)
+
+        async def publish() -> None:
+            data = whole if self._large.fits(whole) else await self._large.wrap(whole, "reporting")
+            await self._messaging.queue.publish(subject, data, message_id=event.event_id)
+
+        await _until_taken(publish)
 
     async def _report_event(self, task: Task, delivery: int, finished: Finished, started: int) -> ReportEvent:
         changes, result = finished.changes, finished.result

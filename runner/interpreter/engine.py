@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+import msgspec
 import structlog
 
 from runner.engine.effects import completion_token, next_due, task_of
@@ -17,13 +18,14 @@ from runner.engine.state import Orchestration, Status
 from runner.errors import NeverRetry, Retry, TierformError, UnknownThing
 from runner.interpreter.mailboxes import Mailboxes
 from runner.interpreter.membership import Membership
-from runner.interpreter.orchestrations import Loaded, Orchestrations
+from runner.interpreter.orchestrations import Loaded, Orchestrations, TooLarge
 from runner.interpreter.outbox import Outbox
 from runner.interpreter.plans import PlanSource
 from runner.interpreter.settings import EngineSettings
 from runner.interpreter.sweeper import Sweeper
 from runner.interpreter.timers import Timers
 from runner.messaging.dead_letters import DeadLetters
+from runner.messaging.large import Large
 from runner.messaging.ports import Consumer, ConsumerState, Delivery, Messaging, SequenceConflict
 from runner.protocol.messages import (
     VERSION,
@@ -32,6 +34,7 @@ from runner.protocol.messages import (
     ClaimEvent,
     CompletionEvent,
     ManifestEvent,
+    ReportEvent,
     decode_event,
     encode,
 )
@@ -86,6 +89,7 @@ class Engine:
         self._store = Orchestrations(messaging, subjects, name)
         self._outbox = Outbox(messaging, subjects, secret)
         self._dead = DeadLetters(messaging.log, subjects)
+        self._large = Large(messaging)
         self._mail: Mailboxes[_Item] = Mailboxes(self._work)
         self._loaded: dict[str, Loaded] = {}
         self._timers = Timers(now, lambda oid: self._mail.put(oid, _Item(Tick())))
@@ -197,7 +201,7 @@ class Engine:
 
     async def _receive(self, delivery: Delivery) -> None:
         try:
-            event = decode_event(delivery.data)
+            event = decode_event(await self._large.unwrap(delivery.data))
         except NeverRetry as error:
             await self._dead.bury("event", "", delivery.subject, delivery.data, str(error), self._now())
             await delivery.ack()
@@ -293,6 +297,8 @@ class Engine:
         if len(items) > 1:
             for item in items:
                 await self._work(oid, [item])
+        elif isinstance(error, TooLarge) and isinstance(report := items[0].event, ReportEvent):
+            await self._work(oid, [_Item(_fatal(report, str(error)), items[0].delivery)])
         elif isinstance(error, UnknownThing) and await _is_left_for_later(items[0]):
             _log.info("an event came before its manifest", engine=self.name, oid=oid)
         else:
@@ -348,6 +354,11 @@ def _answer_to(state: Orchestration | None, claim: ClaimEvent) -> Answer:
     live = holds_lease(state, claim)
     stop = live and state is not None and state.activities[claim.activity].status is Status.STOPPING
     return Answer(v=VERSION, live=live, stop=stop)
+
+
+def _fatal(report: ReportEvent, error: str) -> ReportEvent:
+    """The report as a fatal error that brings nothing."""
+    return msgspec.structs.replace(report, result=-2, error=error, set={}, deleted=[], outputs={}, heartbeat=None)
 
 
 def _completion_answer(facts: Sequence[Fact]) -> Answer:

@@ -10,9 +10,13 @@ from runner.engine.facts import Fact
 from runner.engine.plan import Plan
 from runner.engine.state import Orchestration, OrchestrationState, Status
 from runner.errors import NeverRetry, Retry
+from runner.messaging.large import Large
 from runner.messaging.ports import Messaging, SequenceConflict
 from runner.protocol.messages import VERSION, Control, Live, ManifestEvent, Response, encode
 from runner.protocol.subjects import Subjects
+
+_HEAVY = ("input", "set", "outputs", "output", "completion")
+"""Members of facts that watchers can do without."""
 
 
 class Outbox:
@@ -28,6 +32,7 @@ class Outbox:
         self._messaging = messaging
         self._subjects = subjects
         self._secret = secret
+        self._large = Large(messaging)
 
     async def publish(self, plan: Plan, orchestration: Orchestration, facts: Sequence[Fact], now: int) -> None:
         """Everything that follows from ``facts``; returns once tasks and response are durable.
@@ -46,15 +51,27 @@ class Outbox:
         """Put the task of the activity's current lease into its queue; safe to repeat."""
         task = task_of(plan, orchestration, name, self._secret)
         message_id = task_id(orchestration, name)
-        await _until_done(
-            lambda: self._messaging.queue.publish(self._subjects.task(task.type), encode(task), message_id=message_id)
-        )
+        subject = self._subjects.task(task.type)
+        doing = f"dispatching activity '{name}' of orchestration '{orchestration.oid}'"
+        await self._publish(subject, encode(task), message_id, doing)
+
+    async def _publish(self, subject: str, whole: bytes, message_id: str, doing: str) -> None:
+        async def publish() -> None:
+            data = whole if self._large.fits(whole) else await self._large.wrap(whole, doing)
+            await self._messaging.queue.publish(subject, data, message_id=message_id)
+
+        await _until_done(publish)
 
     async def respond(self, orchestration: Orchestration) -> None:
         """Store the response; the first one written stands."""
         subject = self._subjects.response(orchestration.oid, orchestration.generation)
-        data = encode(response_of(orchestration))
-        await _until_done(lambda: self._append_once(subject, data))
+        whole = encode(response_of(orchestration))
+
+        async def append() -> None:
+            data = await self._large.wrap(whole, f"answering orchestration '{orchestration.oid}'")
+            await self._append_once(subject, data)
+
+        await _until_done(append)
 
     async def refuse(self, event: ManifestEvent, cause: str) -> None:
         """Answer a manifest that cannot be started at all."""
@@ -101,7 +118,11 @@ class Outbox:
             at_millis=now,
             facts=[msgspec.to_builtins(fact) for fact in facts],
         )
-        await self._messaging.feed.publish(self._subjects.live(orchestration.oid), encode(live))
+        data = encode(live)
+        if not self._large.fits(data):
+            slim = [{k: v for k, v in fact.items() if k not in _HEAVY} for fact in live.facts]
+            data = encode(msgspec.structs.replace(live, facts=slim))
+        await self._messaging.feed.publish(self._subjects.live(orchestration.oid), data)
 
 
 async def _until_done(action: Callable[[], Awaitable[None]]) -> None:

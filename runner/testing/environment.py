@@ -19,6 +19,7 @@ from runner.executor.settings import AgentSettings
 from runner.interpreter.engine import Engine
 from runner.interpreter.orchestrations import Orchestrations
 from runner.interpreter.settings import EngineSettings
+from runner.messaging.large import Large
 from runner.messaging.memory import MemoryBus
 from runner.messaging.ports import Messaging
 from runner.protocol.messages import VERSION, CommandEvent, ManifestEvent, encode
@@ -157,7 +158,8 @@ class Environment:
             payload=dict(payload or {}),
             **members,
         )
-        await self._client.queue.publish(self.subjects.event(oid), encode(event))
+        data = await Large(self._client).wrap(encode(event), "starting an orchestration")
+        await self._client.queue.publish(self.subjects.event(oid), data)
         return oid
 
     async def cancel(self, oid: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from runner.assembly.installation import Installation
 from runner.errors import Unreachable
+from runner.messaging.large import Large
 from runner.protocol.messages import VERSION, Answer, CommandEvent, CompletionEvent, decode, encode
 
 _ANSWER_SECONDS = 5.0
@@ -64,9 +65,8 @@ async def send_completion(
         reply=reply,
     )
     try:
-        await installation.messaging.queue.publish(
-            installation.subjects.event(oid), encode(event), message_id=event.event_id
-        )
+        data = await Large(installation.messaging).wrap(encode(event), f"completing activity '{activity}'")
+        await installation.messaging.queue.publish(installation.subjects.event(oid), data, message_id=event.event_id)
         async with asyncio.timeout(_ANSWER_SECONDS):
             async for message in answers:
                 return decode(Answer, message.data)

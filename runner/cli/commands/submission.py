@@ -8,6 +8,7 @@ from runner.assembly.installation import Installation
 from runner.cli.target import check_inputs
 from runner.engine.state import Orchestration
 from runner.errors import Refused
+from runner.messaging.large import Large
 from runner.model.definition import OrchestrationDefinition
 from runner.protocol.messages import VERSION, ManifestEvent, encode
 
@@ -58,7 +59,9 @@ async def submit(installation: Installation, submission: Submission) -> None:
         by=installation.environment.user,
     )
     subject = installation.subjects.event(submission.oid)
-    await installation.messaging.queue.publish(subject, encode(event), message_id=event.event_id)
+    large = Large(installation.messaging)
+    data = await large.wrap(encode(event), f"starting orchestration '{submission.oid}' with these inputs")
+    await installation.messaging.queue.publish(subject, data, message_id=event.event_id)
 
 
 async def _refuse_another(installation: Installation, submission: Submission, existing: Orchestration) -> None:
