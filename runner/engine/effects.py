@@ -59,7 +59,7 @@ def task_id(orchestration: Orchestration, name: str) -> str:
 def completion_token(orchestration: Orchestration, name: str, secret: bytes) -> str:
     """Opens one Wait of one lease; derived, so every engine that has the secret can check it."""
     text = task_id(orchestration, name).encode("utf-8", "surrogatepass")
-    return hmac.new(secret, text, hashlib.sha256).hexdigest()
+    return hmac.digest(secret, text, "sha256").hex()
 
 
 def controls_of(facts: Iterable[Fact], orchestration: Orchestration) -> list[Control]:

@@ -1,6 +1,7 @@
 """Rules of the contract that every backend checks in the same way before it does anything."""
 
 import re
+from functools import lru_cache
 
 from runner.errors import InvalidUsage
 
@@ -16,16 +17,21 @@ def check_key(key: str) -> None:
         raise InvalidUsage(detail)
 
 
+@lru_cache(maxsize=16)
+def _below(prefix: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{prefix}.{kind}." for kind in kinds)
+
+
 def check_log_subject(prefix: str, subject: str) -> None:
     """Raise InvalidUsage unless it is a subject of a log: ``<prefix>.run.…``, ``.response.…``, ``.dead.…``."""
-    if not subject.startswith(tuple(f"{prefix}.{kind}." for kind in _LOGS)):
+    if not subject.startswith(_below(prefix, _LOGS)):
         raise InvalidUsage(f"the subject {subject[:80]!r} belongs to no log of the prefix {prefix!r}")
 
 
 def queue_of(prefix: str, subject: str) -> str:
     """Which queue a subject or filter belongs to: ``event`` or ``task``; raises InvalidUsage for any other."""
-    for kind in _QUEUES:
-        if subject.startswith(f"{prefix}.{kind}."):
+    for kind, start in zip(_QUEUES, _below(prefix, _QUEUES), strict=True):
+        if subject.startswith(start):
             return kind
     raise InvalidUsage(f"the subject {subject[:80]!r} belongs to no queue of the prefix {prefix!r}")
 
