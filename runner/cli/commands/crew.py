@@ -37,6 +37,7 @@ class Crew:
         self._installation = installation
         wants: Callable[[str], bool] | None = wanted.__contains__ if wanted is not None else None
         self._agent, self._providers = installation.agent(wants=wants)
+        self._engine = installation.engine()
         self._types = frozenset().union(*map(types_of, plans))
         activities = [activity for plan in plans for activity in _activities(plan)]
         self._needed = sorted({activity.provider for activity in activities if activity.provider})
@@ -49,8 +50,7 @@ class Crew:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
-        engine = self._installation.engine()
-        self._tasks = [asyncio.create_task(engine.run()), asyncio.create_task(self._agent.run(self._types))]
+        self._tasks = [asyncio.create_task(self._engine.run()), asyncio.create_task(self._agent.run(self._types))]
         warm = [asyncio.create_task(self._warm(provider)) for provider in self._needed]
         try:
             yield
@@ -86,8 +86,16 @@ class Crew:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def drain(self) -> None:
-        """Ask running processors to stop and hand their tasks back."""
+        """Ask running processors to stop and hand their tasks back, and work off what came of it.
+
+        Without the second part a task that is to go on may be recorded and not yet in its queue: the next engine would
+        take it for lost after a while.
+        """
         await self._agent.drain()
+        agent = self._tasks[1]
+        agent.cancel()  # It would be handed the very tasks that it hands back.
+        await asyncio.gather(agent, return_exceptions=True)
+        await self._engine.drain()
 
     async def cancel(self, ids: Iterable[str], reason: str) -> None:
         """Ask the engine to cancel orchestrations."""

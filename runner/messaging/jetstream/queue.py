@@ -100,7 +100,15 @@ class JetStreamConsumer:
         return ConsumerState(pending=answer["num_pending"], unacknowledged=answer["num_ack_pending"])
 
     async def close(self) -> None:
-        """See the port; what was delivered and not fetched is handed back."""
+        """See the port; what was delivered and not fetched is handed back, even when this is cancelled meanwhile."""
+        handing_back = asyncio.ensure_future(self._hand_back())
+        try:
+            await asyncio.shield(handing_back)
+        except asyncio.CancelledError:
+            await asyncio.wait({handing_back})  # Else others would wait for the messages until the ack wait is over.
+            raise
+
+    async def _hand_back(self) -> None:
         for message in await self._puller.stop():
             await self._link.send(message.reply, b"-NAK")
 
