@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint types bench lock clean
+.PHONY: help demo test coverage lint types bench lock clean simulate mutants
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,6 +28,12 @@ test: $(VENV)/.dev ## Pass the whole test suite
 coverage: $(VENV)/.dev ## Check that unit tests reach every branch of the pure parts
 	$(BIN)/python -m coverage run -m pytest -q tests/unit
 	$(BIN)/python -m coverage report --show-missing --skip-covered --fail-under=100
+
+simulate: $(VENV)/.dev ## Play N scenarios of engines and agents in simulated time (N=2000; SIMULATE_SEED=17 plays one)
+	$(BIN)/python tests/simulation/simulate.py $(or $(N),2000)
+
+mutants: $(VENV)/.dev ## Break the engine in ten ways and more; every one has to be noticed
+	$(BIN)/python tests/simulation/mutants.py
 
 lint: $(VENV)/.dev ## Style, import rules, Terraform formatting
 	$(BIN)/ruff check .

@@ -82,7 +82,7 @@ class ConsumerState:
 
     Attributes:
         pending: Stored messages never yet delivered.
-        unacknowledged: Delivered, neither acknowledged nor expired.
+        unacknowledged: Delivered and not acknowledged, those that wait for their next delivery included.
     """
 
     pending: int

@@ -84,7 +84,7 @@ class MemoryConsumer:
         self._consumer.expire(asyncio.get_running_loop().time())
         delivered = sum(1 for message in self._consumer.messages.values() if message.count)
         pending = len(self._consumer.messages) - delivered
-        return ConsumerState(pending=pending, unacknowledged=len(self._consumer.unacknowledged))
+        return ConsumerState(pending=pending, unacknowledged=delivered)
 
     async def close(self) -> None:
         """See the port."""
