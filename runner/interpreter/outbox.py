@@ -41,7 +41,11 @@ class Outbox:
             runner.errors.NeverRetry: A task is larger than the bus takes.
         """
         await self._announce(orchestration, facts, now)
-        await asyncio.gather(*(self.dispatch(plan, orchestration, name) for name in dispatched(facts)))
+        names = dispatched(facts)
+        if len(names) == 1:
+            await self.dispatch(plan, orchestration, names[0])
+        elif names:
+            await asyncio.gather(*(self.dispatch(plan, orchestration, name) for name in names))
         for control in controls_of(facts, orchestration):
             await self._control(orchestration, control)
         if orchestration.is_terminal:
@@ -116,11 +120,11 @@ class Outbox:
             oid=orchestration.oid,
             what="transition",
             at_millis=now,
-            facts=[msgspec.to_builtins(fact) for fact in facts],
+            facts=list(facts),
         )
         data = encode(live)
         if not self._large.fits(data):
-            slim = [{k: v for k, v in fact.items() if k not in _HEAVY} for fact in live.facts]
+            slim = [{k: v for k, v in msgspec.to_builtins(fact).items() if k not in _HEAVY} for fact in facts]
             data = encode(msgspec.structs.replace(live, facts=slim))
         await self._messaging.feed.publish(self._subjects.live(orchestration.oid), data)
 
