@@ -23,14 +23,18 @@ variable "delay" {
   default = 0
 }
 
+locals { what = trimspace(file("${path.module}/what.txt")) }
+
 resource "terraform_data" "note" {
-  input = { name = var.name, ledger = var.ledger }
+  input = { name = var.name, what = local.what, ledger = var.ledger }
   provisioner "local-exec" {
-    command = "echo began-${var.name} >> \\"${var.ledger}\\"; sleep ${var.delay}; echo made-${var.name} >> \\"${var.ledger}\\""
+    command     = "echo began $WHAT >> \\"$LEDGER\\"; sleep ${var.delay}; echo made $WHAT >> \\"$LEDGER\\""
+    environment = { WHAT = "${local.what} ${var.name}", LEDGER = var.ledger }
   }
   provisioner "local-exec" {
-    when    = destroy
-    command = "echo gone-${self.output.name} >> \\"${self.output.ledger}\\""
+    when        = destroy
+    command     = "echo gone $WHAT >> \\"$LEDGER\\""
+    environment = { WHAT = "${self.output.what} ${self.output.name}", LEDGER = self.output.ledger }
   }
 }
 
@@ -104,7 +108,7 @@ class Sandbox:
 
     def notes(self) -> "Sandbox":
         """Module ``note`` and the definitions that `note_definitions` describes."""
-        self.module("note")
+        self.module("note", what__txt__j2="{{ activity.id }}\n")
         self.define(*note_definitions())
         return self
 
