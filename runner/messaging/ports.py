@@ -5,7 +5,8 @@ Theory of operation
 Five small ports, made by one `Messaging` connection:
 
 * `Log`: append-only, ordered per subject, compare-and-set on the subject's last sequence. Orchestration state is the
-  fold of such a log, so this is the only place where two writers are told apart.
+  fold of such a log, so this is the only place where two writers are told apart. Of the subjects below
+  ``<prefix>.done`` (the archive) the newest entry alone is kept.
 * `Queue`: work queues. A message stays until it is acknowledged; one that is not acknowledged within the consumer's
   ack wait is delivered again with its delivery count one higher. An acknowledgement is no fence: a late one, of an
   earlier delivery, is accepted and removes the message.
@@ -128,8 +129,19 @@ class Log(Protocol):
         """Every subject below ``prefix`` (``tierform.run``) that has entries, with how many it has."""
         ...
 
-    async def purge(self, subject: str) -> None:
-        """Remove every entry of the subject; its last sequence counts as 0 again."""
+    async def scan(self, pattern: str, *, start: int = 0, limit: int = 1024) -> list[Entry]:
+        """Entries of all subjects that match (``*`` and ``>`` as wildcards) with ``sequence >= start``, oldest first.
+
+        Up to about ``limit`` of them in a few round trips; none when there are none left, and the newest acknowledged
+        one is never left out. Go on with ``start`` one above the last one's sequence.
+        """
+        ...
+
+    async def purge(self, subject: str, *, through: int | None = None) -> None:
+        """Remove the subject's entries, those up to the sequence ``through`` when that is given.
+
+        Once all are gone its last sequence counts as 0 again.
+        """
         ...
 
     async def remove(self, subject: str, sequence: int) -> None:
@@ -211,6 +223,14 @@ class Queue(Protocol):
         """
         ...
 
+    async def stored(self, pattern: str) -> list[Message]:
+        """Every message that matches and was not acknowledged, oldest first; looking changes nothing."""
+        ...
+
+    async def discard(self, pattern: str) -> None:
+        """Remove every message that matches, delivered or not."""
+        ...
+
 
 class Documents(Protocol):
     """Small values by key, in one named bucket. Keys are ``/``-separated segments of letters, digits, ``-_.=``."""
@@ -253,6 +273,10 @@ class Blobs(Protocol):
 
     async def has(self, digest: str) -> bool:
         """Whether it is stored."""
+        ...
+
+    async def digests(self) -> list[str]:
+        """The digest of everything stored, sorted."""
         ...
 
 
@@ -306,6 +330,10 @@ class Feed(Protocol):
 
     async def follow(self, subject: str, *, live: bool) -> Subscription:
         """The journal of a live subject from its first kept message; ``live`` goes on with new ones, else it ends."""
+        ...
+
+    async def forget(self, subject: str) -> None:
+        """Remove what the journal keeps of a live subject."""
         ...
 
     async def request(self, subject: str, data: bytes, timeout: timedelta) -> bytes:  # noqa: ASYNC109 - the bus's own

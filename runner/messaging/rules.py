@@ -6,7 +6,12 @@ from functools import lru_cache
 from runner.errors import InvalidUsage
 
 _KEY = re.compile(r"[A-Za-z0-9\-_.=]+(/[A-Za-z0-9\-_.=]+)*\Z")
-_LOGS = ("run", "response", "dead")
+ARCHIVE = "done"
+"""The log of which the newest entry of each subject alone is kept."""
+
+LOGS = ("run", "response", "dead", ARCHIVE)
+"""The second token of every subject of a log."""
+
 _QUEUES = ("event", "task")
 
 
@@ -23,8 +28,8 @@ def _below(prefix: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_log_subject(prefix: str, subject: str) -> None:
-    """Raise InvalidUsage unless it is a subject of a log: ``<prefix>.run.…``, ``.response.…``, ``.dead.…``."""
-    if not subject.startswith(_below(prefix, _LOGS)):
+    """Raise InvalidUsage unless it is a subject of a log: ``<prefix>.run.…`` or another of `LOGS`."""
+    if not subject.startswith(_below(prefix, LOGS)):
         raise InvalidUsage(f"the subject {subject[:80]!r} belongs to no log of the prefix {prefix!r}")
 
 

@@ -11,6 +11,7 @@ import re
 
 from runner.errors import NeverRetry, UnknownThing
 from runner.messaging.jetstream.link import Link
+from runner.messaging.jetstream.log import subjects
 from runner.messaging.jetstream.publishing import Publisher
 from runner.messaging.jetstream.reading import Stored, leader_last, read_all
 from runner.messaging.jetstream.topology import Stream, Topology
@@ -85,6 +86,11 @@ class JetStreamBlobs:
     async def has(self, digest: str) -> bool:
         """See the port."""
         return await self._head(digest) is not None
+
+    async def digests(self) -> list[str]:
+        """See the port."""
+        found = await subjects(self._link, self._stream.name, f"{self._root}*")
+        return sorted(f"sha256:{subject.removeprefix(self._root)}" for subject in found)
 
     async def _head(self, digest: str) -> Stored | None:
         if not _DIGEST.match(digest):

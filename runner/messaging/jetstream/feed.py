@@ -16,6 +16,7 @@ from runner.errors import Unreachable
 from runner.messaging.jetstream.client import listen
 from runner.messaging.jetstream.follow import JournalSubscription
 from runner.messaging.jetstream.link import Link
+from runner.messaging.jetstream.log import purge
 from runner.messaging.jetstream.topology import Names
 from runner.messaging.jetstream.translation import translate
 from runner.messaging.ports import Message, Request, Requests, Subscription
@@ -156,6 +157,10 @@ class JetStreamFeed:
         subscription = JournalSubscription(self._link, self._names.live.name, subject, live=live)
         await subscription.start()
         return subscription
+
+    async def forget(self, subject: str) -> None:
+        """See the port."""
+        await purge(self._link, self._names.live.name, subject)
 
     async def request(self, subject: str, data: bytes, timeout: timedelta) -> bytes:  # noqa: ASYNC109 - the port's
         """See the port."""

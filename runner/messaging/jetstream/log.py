@@ -1,30 +1,39 @@
-"""The log: one subject each, compare-and-set on the subject's last sequence."""
+"""The log: one subject each, compare-and-set on the subject's last sequence.
+
+The archive is in a stream of its own, so that what has ended long ago costs the running orchestrations nothing; that
+stream is made by the first write.
+"""
 
 from runner.messaging.jetstream.link import Link
 from runner.messaging.jetstream.publishing import EXPECTED, MESSAGE_ID, Conflict, Publisher
-from runner.messaging.jetstream.reading import Stored, leader_last, read_all
-from runner.messaging.jetstream.topology import Stream
+from runner.messaging.jetstream.reading import Stored, leader_last, read_all, read_page
+from runner.messaging.jetstream.topology import Topology
 from runner.messaging.jetstream.translation import translate_api
 from runner.messaging.ports import Entry
-from runner.messaging.rules import check_log_subject
+from runner.messaging.rules import ARCHIVE, check_log_subject
 
 _NO_MESSAGE = (10037, 10043)  # No message found; the sequence is gone.
 _NOT_FOUND = 404
 
 
 class JetStreamLog:
-    """`runner.messaging.ports.Log` over one stream."""
+    """`runner.messaging.ports.Log` over two streams."""
 
-    def __init__(self, link: Link, publisher: Publisher, stream: Stream) -> None:
+    def __init__(self, link: Link, publisher: Publisher, topology: Topology) -> None:
         self._link = link
         self._publisher = publisher
-        self._stream = stream.name
+        self._topology = topology
         self._prefix = link.settings.prefix
+        self._archive = f"{self._prefix}.{ARCHIVE}"
+        self._made = False
 
     async def append(self, subject: str, data: bytes, *, expected: int | None = None) -> int:
         """See the port."""
         check_log_subject(self._prefix, subject)
         headers = {MESSAGE_ID: self._publisher.new_id()} if expected is None else {EXPECTED: str(expected)}
+        if not self._made and self._is_archive(subject):
+            await self._topology.ensure(self._topology.names.done)
+            self._made = True
         try:
             sequence, _ = await self._publisher.put("appending to", subject, data, headers)
         except Conflict:
@@ -36,31 +45,43 @@ class JetStreamLog:
 
     async def last(self, subject: str) -> Entry | None:
         """See the port."""
-        stored = await leader_last(self._link, self._stream, subject, f"reading the last entry of {subject!r}")
+        stored = await leader_last(self._link, self._stream(subject), subject, f"reading the last entry of {subject!r}")
         return None if stored is None else _entry(stored)
 
     async def read(self, subject: str, *, start: int = 0) -> list[Entry]:
         """See the port."""
         return [
             _entry(stored)
-            for stored in await read_all(self._link, self._stream, subject, start, f"reading {subject!r}")
+            for stored in await read_all(self._link, self._stream(subject), subject, start, f"reading {subject!r}")
         ]
 
     async def subjects(self, prefix: str) -> dict[str, int]:
         """See the port."""
-        return await subjects(self._link, self._stream, f"{prefix}.>")
+        return await subjects(self._link, self._stream(prefix), f"{prefix}.>")
 
-    async def purge(self, subject: str) -> None:
+    async def scan(self, pattern: str, *, start: int = 0, limit: int = 1024) -> list[Entry]:
         """See the port."""
-        await purge(self._link, self._stream, subject)
+        found = await read_page(self._link, self._stream(pattern), pattern, start, limit, f"reading {pattern!r}")
+        return [_entry(stored) for stored in found]
+
+    async def purge(self, subject: str, *, through: int | None = None) -> None:
+        """See the port."""
+        await purge(self._link, self._stream(subject), subject, through)
 
     async def remove(self, subject: str, sequence: int) -> None:
         """See the port."""
         doing = f"removing entry {sequence} of {subject!r}"
-        answer = await self._link.api(doing, f"STREAM.MSG.DELETE.{self._stream}", {"seq": sequence})
+        answer = await self._link.api(doing, f"STREAM.MSG.DELETE.{self._stream(subject)}", {"seq": sequence})
         error = answer.get("error")
         if error is not None and error.get("err_code") not in _NO_MESSAGE and error.get("code") != _NOT_FOUND:
             raise translate_api(error, doing)
+
+    def _is_archive(self, subject: str) -> bool:
+        return subject == self._archive or subject.startswith(self._archive + ".")
+
+    def _stream(self, subject: str) -> str:
+        names = self._topology.names
+        return (names.done if self._is_archive(subject) else names.log).name
 
 
 def _entry(stored: Stored) -> Entry:
@@ -84,10 +105,11 @@ async def subjects(link: Link, stream: str, pattern: str) -> dict[str, int]:
             return found
 
 
-async def purge(link: Link, stream: str, subject: str) -> None:
-    """Remove every message of a subject; a stream that does not exist has none."""
+async def purge(link: Link, stream: str, subject: str, through: int | None = None) -> None:
+    """Remove every message of a subject up to a sequence; a stream that does not exist has none."""
     doing = f"purging {subject!r}"
-    answer = await link.api(doing, f"STREAM.PURGE.{stream}", {"filter": subject})
+    body = {"filter": subject} if through is None else {"filter": subject, "seq": through + 1}
+    answer = await link.api(doing, f"STREAM.PURGE.{stream}", body)
     error = answer.get("error")
     if error is not None and error.get("code") != 404:  # noqa: PLR2004 - the server's "not found"
         raise translate_api(error, doing)

@@ -26,7 +26,7 @@ class JetStreamMessaging:
         self._topology = Topology(link)
         names = self._topology.names
         self._documents: dict[str, JetStreamDocuments] = {}
-        self.log = JetStreamLog(link, publisher, names.log)
+        self.log = JetStreamLog(link, publisher, self._topology)
         self.queue = JetStreamQueue(link, publisher, names)
         self.blobs = JetStreamBlobs(link, publisher, self._topology, names.blob)
         self.feed = JetStreamFeed(link, names)

@@ -7,10 +7,12 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from runner.messaging.jetstream.link import Link, nanoseconds
+from runner.messaging.jetstream.log import purge
 from runner.messaging.jetstream.publishing import Publisher
 from runner.messaging.jetstream.pull import Puller
+from runner.messaging.jetstream.reading import read_all
 from runner.messaging.jetstream.topology import Names
-from runner.messaging.ports import Consumer, ConsumerState, Delivery
+from runner.messaging.ports import Consumer, ConsumerState, Delivery, Message
 from runner.messaging.rules import queue_of
 
 _MAX_WAITING = 2048
@@ -142,6 +144,15 @@ class JetStreamQueue:
         consumer = JetStreamConsumer(self._link, self._stream(subject), name, configuration)
         await consumer.start()
         return consumer
+
+    async def stored(self, pattern: str) -> list[Message]:
+        """See the port."""
+        found = await read_all(self._link, self._stream(pattern), pattern, 0, f"looking at {pattern!r}")
+        return [Message(one.subject, one.data, one.sequence) for one in found]
+
+    async def discard(self, pattern: str) -> None:
+        """See the port."""
+        await purge(self._link, self._stream(pattern), pattern)
 
     def _stream(self, subject: str) -> str:
         kind = queue_of(self._names.prefix, subject)

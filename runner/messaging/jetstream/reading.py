@@ -89,6 +89,27 @@ async def read_all(link: Link, stream: str, subject: str, start: int, doing: str
     return found
 
 
+async def read_page(link: Link, stream: str, pattern: str, start: int, limit: int, doing: str) -> list[Stored]:
+    """Messages of the subjects that match from a sequence on, about so many; none when the leader has no more.
+
+    A short page ends with a leader get for what comes after it, so that what a replica lags behind is not left out.
+    """
+    found: list[Stored] = []
+    start, pending = max(start, 1), 1
+    while pending and len(found) < limit:
+        try:
+            page, pending = await _direct_page(link, stream, pattern, start, limit - len(found))
+        except (nats.errors.Error, OSError):
+            page, pending = [], 0
+        found += page
+        start = page[-1].sequence + 1 if page else start
+        pending = pending if page else 0
+    if len(found) < limit:
+        more = await leader_get(link, stream, {"seq": start, "next_by_subj": pattern}, doing)
+        found += [more] if more is not None else []
+    return found
+
+
 async def _direct_from(link: Link, stream: str, subject: str, start: int) -> list[Stored]:
     found: list[Stored] = []
     while True:
@@ -102,9 +123,11 @@ async def _direct_from(link: Link, stream: str, subject: str, start: int) -> lis
         start = page[-1].sequence + 1
 
 
-async def _direct_page(link: Link, stream: str, subject: str, start: int) -> tuple[list[Stored], int]:
+async def _direct_page(
+    link: Link, stream: str, subject: str, start: int, batch: int = _BATCH
+) -> tuple[list[Stored], int]:
     answers: asyncio.Queue[Msg | None] = asyncio.Queue()
-    body = {"seq": start, "next_by_subj": subject, "batch": _BATCH, "max_bytes": _BATCH_BYTES}
+    body = {"seq": start, "next_by_subj": subject, "batch": batch, "max_bytes": _BATCH_BYTES}
     stop = await link.collect(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(body), answers.put_nowait)
     page: list[Stored] = []
     try:

@@ -4,6 +4,8 @@
 stream             subjects                              retention  notes
 =================  ====================================  =========  ======================================================
 ``<prefix>-log``   ``run.>``, ``response.>``, ``dead.>``  limits     never expires
+``<prefix>-done``  ``done.>``                            limits     the archive: one message per subject; made when first
+                                                                    written
 ``<prefix>-event``  ``event.>``                           work queue
 ``<prefix>-task``  ``task.>``                            work queue
 ``<prefix>-live``  ``live.>``                            limits     7 days, 256 MiB, oldest dropped; written lazily to disk
@@ -22,6 +24,7 @@ from typing import Any
 
 from runner.messaging.jetstream.link import Link, nanoseconds
 from runner.messaging.jetstream.translation import STREAM_DIFFERS, translate_api
+from runner.messaging.rules import ARCHIVE
 
 _LIVE_AGE = timedelta(days=7)
 _LIVE_BYTES = 256 * 1024 * 1024
@@ -60,6 +63,11 @@ class Names:
         """The logs."""
         kinds = ("run", "response", "dead")
         return Stream(f"{self.base}-log", tuple(f"{self.prefix}.{kind}.>" for kind in kinds))
+
+    @property
+    def done(self) -> Stream:
+        """The archive: what is below ``done`` is no part of the other logs' stream, which stays small and quick."""
+        return Stream(f"{self.base}-done", (f"{self.prefix}.{ARCHIVE}.>",), {"max_msgs_per_subject": 1})
 
     @property
     def event(self) -> Stream:

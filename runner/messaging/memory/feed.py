@@ -140,6 +140,16 @@ class MemoryFeed:
             following.finish()
         return following
 
+    async def forget(self, subject: str) -> None:
+        """See the port."""
+
+        def effect() -> None:
+            kept = [message for message in self._bus.journal if not matches(subject, message.subject)]
+            self._bus.journal.clear()
+            self._bus.journal.extend(kept)
+
+        await self._connection.call(f"forgetting {subject!r}", effect)
+
     async def request(self, subject: str, data: bytes, timeout: timedelta) -> bytes:  # noqa: ASYNC109 - the port's
         """See the port."""
         body = self._connection.check("asking", subject, data)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from runner.messaging.memory.connection import Connection
 from runner.messaging.memory.queues import DurableConsumer, Queued
-from runner.messaging.ports import Consumer, ConsumerState, Delivery
+from runner.messaging.ports import Consumer, ConsumerState, Delivery, Message
 from runner.messaging.rules import queue_of
 
 
@@ -116,6 +116,20 @@ class MemoryQueue:
         )
         self._connection.on_end(durable.wake)
         return MemoryConsumer(self._connection, durable)
+
+    async def stored(self, pattern: str) -> list[Message]:
+        """See the port."""
+        store = self._connection.bus.queues[queue_of(self._connection.bus.prefix, pattern)]
+        return await self._connection.call(
+            f"looking at {pattern!r}",
+            lambda: [Message(one.subject, one.data, one.sequence) for one in store.stored(pattern)],
+        )
+
+    async def discard(self, pattern: str) -> None:
+        """See the port."""
+        store = self._connection.bus.queues[queue_of(self._connection.bus.prefix, pattern)]
+        now = asyncio.get_running_loop().time
+        await self._connection.call(f"discarding {pattern!r}", lambda: store.discard(pattern, now()))
 
 
 def _finish(waiter: "asyncio.Future[None]") -> None:

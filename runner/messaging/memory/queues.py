@@ -203,3 +203,20 @@ class QueueStore:
             if matches(pattern, message.subject):
                 consumer.add(self._unclaimed.pop(sequence), None)
         return consumer
+
+    def stored(self, pattern: str) -> list[Queued]:
+        """What is stored and matches, oldest first."""
+        everything = [self._unclaimed, *(consumer.messages for consumer in self.consumers.values())]
+        found = [message for some in everything for message in some.values() if matches(pattern, message.subject)]
+        return sorted(found, key=lambda message: message.sequence)
+
+    def discard(self, pattern: str, now: float) -> None:
+        """Remove what is stored and matches."""
+        for message in self.stored(pattern):
+            self._unclaimed.pop(message.sequence, None)
+            for consumer in self.consumers.values():
+                if message.sequence in consumer.fresh:
+                    consumer.fresh.remove(message.sequence)
+                    del consumer.messages[message.sequence]
+                else:
+                    consumer.remove(message.sequence, now)

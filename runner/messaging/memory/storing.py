@@ -5,7 +5,7 @@ import hashlib
 from runner.errors import NeverRetry, UnknownThing
 from runner.messaging.memory.connection import Connection
 from runner.messaging.ports import Document, Entry, SequenceConflict
-from runner.messaging.rules import check_key, check_log_subject
+from runner.messaging.rules import ARCHIVE, check_key, check_log_subject, matches
 
 MAX_BLOB_BYTES = 64 * 1024 * 1024
 
@@ -32,6 +32,8 @@ class MemoryLog:
             raise SequenceConflict(f"appending to {subject!r}: the last sequence is {last}, not {expected}")
         entry = Entry(subject, self._bus.next_sequence(), data, self._bus.clock())
         entries.append(entry)
+        if subject.startswith(f"{self._bus.prefix}.{ARCHIVE}."):
+            del entries[:-1]
         return entry.sequence
 
     async def last(self, subject: str) -> Entry | None:
@@ -57,9 +59,27 @@ class MemoryLog:
             },
         )
 
-    async def purge(self, subject: str) -> None:
+    async def scan(self, pattern: str, *, start: int = 0, limit: int = 1024) -> list[Entry]:
         """See the port."""
-        await self._connection.call(f"purging {subject!r}", lambda: self._bus.logs.pop(subject, None))
+
+        def effect() -> list[Entry]:
+            logs = [entries for name, entries in self._bus.logs.items() if matches(pattern, name)]
+            found = [entry for entries in logs for entry in entries if entry.sequence >= start]
+            return sorted(found, key=lambda entry: entry.sequence)[:limit]
+
+        return await self._connection.call(f"reading {pattern!r}", effect)
+
+    async def purge(self, subject: str, *, through: int | None = None) -> None:
+        """See the port."""
+
+        def effect() -> None:
+            left = [
+                entry for entry in self._bus.logs.pop(subject, []) if through is not None and entry.sequence > through
+            ]
+            if left:
+                self._bus.logs[subject] = left
+
+        await self._connection.call(f"purging {subject!r}", effect)
 
     async def remove(self, subject: str, sequence: int) -> None:
         """See the port."""
@@ -143,3 +163,7 @@ class MemoryBlobs:
     async def has(self, digest: str) -> bool:
         """See the port."""
         return await self._connection.call(f"looking for the blob {digest!r}", lambda: digest in self._blobs)
+
+    async def digests(self) -> list[str]:
+        """See the port."""
+        return await self._connection.call("listing the blobs", lambda: sorted(self._blobs))

@@ -20,12 +20,13 @@ values in failures.
 from runner.testing.contracts.messaging.backend import Backend, RestartableBackend, fetch_all, until
 from runner.testing.contracts.messaging.durability import DurabilityContract
 from runner.testing.contracts.messaging.feed import FeedContract
+from runner.testing.contracts.messaging.keeping import KeepingContract
 from runner.testing.contracts.messaging.log import LogContract
 from runner.testing.contracts.messaging.queue import QueueContract
 from runner.testing.contracts.messaging.stores import StoresContract
 
 
-class MessagingContract(LogContract, QueueContract, StoresContract, FeedContract):
+class MessagingContract(LogContract, QueueContract, StoresContract, FeedContract, KeepingContract):
     """Everything that holds on every bus."""
 
 
@@ -33,6 +34,7 @@ __all__ = [
     "Backend",
     "DurabilityContract",
     "FeedContract",
+    "KeepingContract",
     "LogContract",
     "MessagingContract",
     "QueueContract",
