@@ -145,6 +145,8 @@ class TerraformProcessor:
         holder = Holder(self._environment.agent, context.oid, context.id, now(), key)
         if not await self._acquire(context, workspace, holder):
             return ActivityResult.schedule(_delay(context.details.polls))
+        if workspace.was_applied_by_another(context.oid):
+            context.mark_existing()
         print_ = fingerprint(context.details, context.inputs)
         try:
             if (outputs := kept_result(workspace, key, print_)) is not None:

@@ -142,6 +142,11 @@ class Workspace:
         """Lay ``changes`` over the facts."""
         self._write_plain("workspace.json", {**self.facts(), **changes})
 
+    def was_applied_by_another(self, oid: str) -> bool:
+        """Whether another orchestration was the first to apply here; what nobody noted counts as another's."""
+        facts = self.facts()
+        return "module" in facts and facts.get("createdBy") != oid
+
     def claim_module(self, module: str, digest: str) -> None:
         """Note which module this workspace is of.
 
