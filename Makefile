@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint types bench lock clean simulate mutants
+.PHONY: help demo test coverage lint types bench lock clean simulate mutants chaos
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ lint: $(VENV)/.dev ## Style, import rules, Terraform formatting
 
 types: $(VENV)/.dev ## Types, strictly
 	$(BIN)/mypy
+
+chaos: $(VENV)/.dev ## Kill and freeze real processes for minutes (CHAOS_ARGS="--seconds 60 --seed 17 --orchestrations 200")
+	$(BIN)/python tests/chaos/chaos.py $(CHAOS_ARGS)
 
 bench: $(VENV)/.dev ## Measure the figures of docs/performance.md; writes bench.json
 	$(BIN)/python tests/benchmarks/bench.py

@@ -1,4 +1,4 @@
-"""The processes of a chaos run: a server, engines and agents, each killed, frozen and started again."""
+"""A server, engines and agents as processes of the real command line, to be killed, frozen and started again."""
 
 import json
 import os
@@ -132,8 +132,9 @@ class Fleet:
         (information / "METADATA").write_text("Metadata-Version: 2.1\nName: chaos-ledger\nVersion: 1.0\n")
         (information / "entry_points.txt").write_text("[tierform.processors]\nledger = ledger_processor:create\n")
 
-    def _member(self, name: str, command: str) -> Member:
-        arguments = [str(COMMAND), command, "--nats", self.server.server.url, "--data-dir", str(self.folder / name)]
+    def _member(self, name: str, command: str, *options: str) -> Member:
+        where = ["--nats", self.server.server.url, "--data-dir", str(self.folder / name)]
+        arguments = [str(COMMAND), command, *where, *options]
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -145,6 +146,20 @@ class Fleet:
             LEDGER: str(self.ledger),
         }
         return Member(name, arguments, environment, self.folder / f"{name}.log")
+
+    def add_engine(self) -> Member:
+        """Start one more."""
+        engine = self._member(f"engine-{len(self.engines)}", "serve")
+        self.engines.append(engine)
+        engine.start()
+        return engine
+
+    def add_agent(self, *options: str) -> Member:
+        """Start one more."""
+        agent = self._member(f"agent-{len(self.agents)}", "agent", *options)
+        self.agents.append(agent)
+        agent.start()
+        return agent
 
     @property
     def workers(self) -> list[Member]:

@@ -1,6 +1,6 @@
-"""What the activities of a chaos run do: they take their time, and append a line to a file when they begin and end.
+"""What activities do that are watched from outside: they take their time, and append a line to a file when they begin and end.
 
-Installed for the agents as an entry point. How an activity behaves is told by its discriminator, see `workload`.
+Installed for the agents as an entry point. How an activity behaves is told by its discriminator.
 """
 
 import asyncio
