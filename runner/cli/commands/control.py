@@ -38,8 +38,10 @@ def cancel_command(oid: str, reason: str, project_folder: Path, data_dir: Path |
             return state if state.is_terminal else await _cancel(installation, plan, oid, reason)
 
     state = run_async(work())
-    print(f"{oid}: {STATES[int(state.state)]}", file=sys.stderr)
-    return Exit.COMPLETED if state.state is OrchestrationState.CANCELLED else Exit.ERRORED
+    cancelled = state.state is OrchestrationState.CANCELLED
+    instead = "" if cancelled else "; there was nothing left to cancel"
+    print(f"{oid}: {STATES[int(state.state)]}{instead}", file=sys.stderr)
+    return Exit.COMPLETED if cancelled else Exit.ERRORED
 
 
 async def _cancel(installation: Installation, plan: Plan, oid: str, reason: str) -> Orchestration:

@@ -153,7 +153,7 @@ def logs_command(oid: str, follow: bool, project_folder: Path, data_dir: Path | 
         async with open_installation(project, nats, environment) as installation:
             _, state = await load_known(installation, oid)
             live = follow and not state.is_terminal
-            view = PlainProgress(stream=sys.stdout)
+            view = PlainProgress(stream=sys.stdout, whole=True)
             subscription = await installation.messaging.feed.follow(installation.subjects.live(oid), live=live)
             try:
                 async for message in subscription:

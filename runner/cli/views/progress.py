@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TextIO
@@ -27,17 +27,17 @@ class ProgressView(Protocol):
         ...
 
 
-def sentences(live: Live) -> list[tuple[str, str]]:
-    """What one live event means to a person, as (activity or empty, text) pairs."""
+def sentences(live: Live, *, whole: bool = False) -> list[tuple[str, str]]:
+    """What one live event means to a person, as (activity or empty, text) pairs; of an error the first line, or all."""
     if live.what == "started":
         attempt = f" (attempt {live.attempt})" if live.attempt > 1 else ""
         return [(live.activity, f"started{attempt}")]
     if live.what == "progress":
         return [(live.activity, line) for line in live.text.splitlines() if line.strip()]
-    return [sentence for fact in live.facts for sentence in _of_fact(fact)]
+    return [sentence for fact in live.facts for sentence in _of_fact(fact, str if whole else first_line)]
 
 
-def _of_fact(fact: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _of_fact(fact: Mapping[str, Any], shown: Callable[[str], str]) -> list[tuple[str, str]]:
     activity = fact.get("activity", "")
     kind = fact["fact"]
     if kind == "ended":
@@ -45,15 +45,15 @@ def _of_fact(fact: Mapping[str, Any]) -> list[tuple[str, str]]:
     plain = {
         "completed": "completed",
         "waiting": "waits to be completed from outside",
-        "failed": f"failed: {first_line(fact.get('error', ''))}",
-        "retrying": f"will be tried again: {first_line(fact.get('error', ''))}",
+        "failed": f"failed: {shown(fact.get('error', ''))}",
+        "retrying": f"will be tried again: {shown(fact.get('error', ''))}",
         "stopping": "told to stop",
-        "activityCancelled": "cancelled" + (f": {first_line(fact['error'])}" if fact.get("error") else ""),
+        "activityCancelled": "cancelled" + (f": {shown(fact['error'])}" if fact.get("error") else ""),
         "cancelling": "cancelling" + (f": {fact['reason']}" if fact.get("reason") else ""),
         "warned": f"warning: {fact.get('text', '')}",
-        "claimed": "taken over from an agent that went silent",
+        "claimed": "taken over by another agent",
         "compensating": "undoing what had started",
-        "skipped": first_line(fact.get("error", "")),
+        "skipped": shown(fact.get("error", "")),
         "retried": f"generation {fact.get('generation', '')} begins",
         "paused": "paused" + (f": {fact['reason']}" if fact.get("reason") else ""),
         "resumed": "resumed",
@@ -69,18 +69,21 @@ class PlainProgress:
 
     Attributes:
         many: Whether to name the orchestration in each line.
+        whole: Whether to print errors whole; `run` shows them at its end.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     many: bool = False
+    whole: bool = False
 
     def take(self, live: Live) -> None:
         """Print what it means."""
         clock = datetime.fromtimestamp(live.at_millis / 1000).astimezone().strftime("%H:%M:%S")
         owner = f"{live.oid}  " if self.many else ""
-        for activity, text in sentences(live):
+        for activity, text in sentences(live, whole=self.whole):
             subject = f"{activity}: " if activity else ""
-            print(f"{clock}  {owner}{subject}{text}", file=self.stream, flush=True)
+            indented = text.replace("\n", "\n" + " " * 10)
+            print(f"{clock}  {owner}{subject}{indented}", file=self.stream, flush=True)
 
     def say(self, text: str) -> None:
         """Print it."""
