@@ -191,7 +191,7 @@ class Supervisor:
         text = (
             f'server_name: "tierform-embedded"\nlisten: "127.0.0.1:{self.port}"\n'
             f'authorization {{ token: "{self.token}" }}\n'
-            'jetstream { store_dir: "store", sync_interval: always, max_memory_store: 64MB }\n'
+            'jetstream { store_dir: "store", sync_interval: always, max_memory_store: 64MB, max_file_store: 1TB }\n'
             'log_file: "server.log"\nlog_size_limit: 1048576\nlog_max_num: 2\n'
         )
         write_private(self.files.configuration, text)
