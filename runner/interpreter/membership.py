@@ -1,6 +1,6 @@
 """Which engines live, and which of the partitions this one works on.
 
-Engines say that they live on core NATS and share the partitions by rendezvous hashing over the names they hear. Nothing
+Engines say that they live on core NATS and share the partitions evenly, by a function of the names they hear. Nothing
 is agreed and nothing is locked: for a moment two engines may work on one partition, or none. Both are harmless: the
 log's compare-and-set tells two writers apart, and events wait in their queue. But timers are in the memory of the engine
 that handled an event last: so every engine says which partitions it works on, and when it stops saying so, or falls
@@ -21,9 +21,26 @@ BEAT_SECONDS = 0.5
 SILENT_SECONDS = 3.0
 
 
-def owner_of(partition: int, engines: Iterable[str]) -> str:
-    """The engine with the highest hash for the partition."""
-    return max(engines, key=lambda name: hashlib.blake2b(f"{partition}/{name}".encode(), digest_size=8).digest())
+def shares(partitions: int, engines: Iterable[str]) -> dict[int, str]:
+    """Which engine works on each partition: the one with the highest hash of those that have no full share yet.
+
+    Shares differ by one at the most; hashing keeps most partitions where they are when an engine comes or goes.
+    """
+    names = set(engines)
+    least, larger = divmod(partitions, len(names))
+    counts = dict.fromkeys(names, 0)
+    owners = {}
+    for partition in range(partitions):
+        free = [name for name in names if counts[name] < least or (counts[name] == least and larger > 0)]
+        owner = max(free, key=lambda name: _weight(partition, name))
+        larger -= counts[owner] == least
+        counts[owner] += 1
+        owners[partition] = owner
+    return owners
+
+
+def _weight(partition: int, engine: str) -> bytes:
+    return hashlib.blake2b(f"{partition}/{engine}".encode(), digest_size=8).digest()
 
 
 class Membership:
@@ -104,7 +121,8 @@ class Membership:
             del self._heard[name]
             released |= self._claims.pop(name, frozenset())
         engines = [self._name, *self._heard]
-        owned = frozenset(p for p in range(self._subjects.partitions) if owner_of(p, engines) == self._name)
+        owners = shares(self._subjects.partitions, engines)
+        owned = frozenset(partition for partition, owner in owners.items() if owner == self._name)
         if owned != self._owned:
             self._owned = owned
             self._on_change(owned)
