@@ -79,6 +79,25 @@ def controls_of(facts: Iterable[Fact], orchestration: Orchestration) -> list[Con
     ]
 
 
+def standing_controls(orchestration: Orchestration) -> list[Control]:
+    """What agents are told again and again while it holds: what is to stop, and who has lost a task to another one."""
+    controls = []
+    for name, activity in orchestration.activities.items():
+        taken_over = activity.status is Status.QUEUED and activity.delivery > 1
+        if activity.status is Status.STOPPING or taken_over:
+            controls.append(
+                Control(
+                    v=VERSION,
+                    activity=name,
+                    generation=orchestration.generation,
+                    lease=activity.lease,
+                    reason="lost" if taken_over else "cancel",
+                    delivery=activity.delivery if taken_over else 0,
+                )
+            )
+    return controls
+
+
 def response_of(orchestration: Orchestration) -> Response:
     """The response of an ended orchestration; its id is a function of orchestration and generation."""
     identity = f"{orchestration.oid}/{orchestration.generation}".encode("utf-8", "surrogatepass")

@@ -54,6 +54,7 @@ class Secrets(Reveals, Protocol):
 @dataclass(slots=True)
 class _Running:
     task: Task
+    delivery: int
     stopping: Stopping
 
 
@@ -249,7 +250,8 @@ class Agent:
         if self._draining:
             await delivery.nak()
             return
-        running = self._running[key] = _Running(task, Stopping())  # Before anything is waited for: one at a time.
+        # Entered before anything is waited for: the agent runs one copy of a task at a time.
+        running = self._running[key] = _Running(task, delivery.count, Stopping())
         try:
             if await self._may_run(running, delivery, self._is_doubtful(key, delivery, came)):
                 await self._execute(running, delivery)
@@ -296,8 +298,7 @@ class Agent:
             self._settings.stop_grace,
         )
         if running.stopping.reason is StopReason.LOST:
-            await delivery.nak()
-            return
+            return  # The message is another agent's now, which alone acknowledges it or hands it back.
         if finished.handed_back:
             # Not a nak: the server forgets it when it ends together with this agent, and the task would wait for its lease.
             finished = Finished(ActivityResult.schedule(timedelta(0)), finished.changes)
@@ -308,6 +309,18 @@ class Agent:
         """Ask the engine, behind every report already sent, whether this lease is still to be run."""
         reply = f"{self._subjects.prefix}.answer.{uuid.uuid4().hex}"
         answers = await self._messaging.feed.subscribe(reply)
+        try:
+            await self._send_claim(task, delivery, reply)
+            async with asyncio.timeout(self._settings.claim_timeout.total_seconds()):
+                return await _first_answer(answers)
+        except TimeoutError as error:
+            raise Unreachable(
+                f"claiming activity '{task.activity}' of orchestration '{task.oid}': no engine answered"
+            ) from error
+        finally:
+            await answers.close()
+
+    async def _send_claim(self, task: Task, delivery: int, reply: str) -> None:
         claim = ClaimEvent(
             v=VERSION,
             event_id=uuid.uuid4().hex,
@@ -320,16 +333,7 @@ class Agent:
             agent=self.name,
             reply=reply,
         )
-        try:
-            await self._messaging.queue.publish(self._subjects.event(task.oid), encode(claim))
-            async with asyncio.timeout(self._settings.claim_timeout.total_seconds()):
-                return await _first_answer(answers)
-        except TimeoutError as error:
-            raise Unreachable(
-                f"claiming activity '{task.activity}' of orchestration '{task.oid}': no engine answered"
-            ) from error
-        finally:
-            await answers.close()
+        await self._messaging.queue.publish(self._subjects.event(task.oid), encode(claim))
 
     # Reporting --------------------------------------------------------------------------------------------------
 
@@ -423,16 +427,23 @@ class Agent:
     async def _listen(self, control: Subscription) -> None:
         async for message in control:
             with suppress(TierformError):
-                self._obey(message.subject, decode(Control, message.data))
+                await self._obey(message.subject, decode(Control, message.data))
 
-    def _obey(self, subject: str, control: Control) -> None:
-        self._remember_stop((subject, control.generation, control.activity, control.lease))
+    async def _obey(self, subject: str, control: Control) -> None:
+        if control.reason == "cancel":
+            self._remember_stop((subject, control.generation, control.activity, control.lease))
         for running in list(self._running.values()):
             task = running.task
             if (task.generation, task.activity, task.lease) != (control.generation, control.activity, control.lease):
                 continue
-            if self._subjects.control(task.oid) == subject:
-                running.stopping.request(StopReason.CANCEL if control.reason == "cancel" else StopReason.LOST)
+            if self._subjects.control(task.oid) != subject:
+                continue
+            if control.reason == "cancel":
+                running.stopping.request(StopReason.CANCEL)
+            elif running.delivery < control.delivery:
+                running.stopping.request(StopReason.LOST)
+            else:
+                await self._send_claim(task, running.delivery, reply="")  # It has the task, and says so.
 
     def _remember_stop(self, stop: tuple[str, int, str, int]) -> None:
         """Keep the newest stops: a task that is still queued is stopped when it arrives."""

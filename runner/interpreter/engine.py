@@ -258,6 +258,7 @@ class Engine:
             loaded = await self._store.append(loaded, state, facts, events, now)
         if state is not None:
             self._remember(loaded, state, plan)
+            self._note_signs_of_life(state, items, now)
             if facts:
                 await self._outbox.publish(plan, state, facts, now)
             elif state.is_terminal:
@@ -280,6 +281,11 @@ class Engine:
         self._loaded[state.oid] = loaded
         self._timers.arm(state.oid, next_due(state))
         self._sweeper.note(state, lambda name: plan.planned(name).type)
+
+    def _note_signs_of_life(self, state: Orchestration, items: Sequence[_Item], now: int) -> None:
+        for item in items:
+            if isinstance(item.event, ClaimEvent) and holds_lease(state, item.event):
+                self._sweeper.saw(state.oid, item.event.activity, now)
 
     def _is_authorised(self, state: Orchestration | None, event: CompletionEvent) -> bool:
         """Whether the completion has the token of the activity's current lease."""
@@ -324,7 +330,7 @@ class Engine:
                 _log.warning("sweeping", engine=self.name, error=str(error))
 
     async def _sweep_once(self) -> None:
-        for oid in self._sweeper.stopping():
+        for oid in self._sweeper.told():
             loaded = self._loaded.get(oid)
             if loaded is not None and loaded.orchestration is not None:
                 await self._outbox.repeat_controls(loaded.orchestration)

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from runner.engine.effects import controls_of, dispatched, response_of, task_id, task_of
+from runner.engine.effects import controls_of, dispatched, response_of, standing_controls, task_id, task_of
 from runner.engine.facts import Fact
 from runner.engine.plan import Plan
-from runner.engine.state import Orchestration, OrchestrationState, Status
+from runner.engine.state import Orchestration, OrchestrationState
 from runner.errors import NeverRetry, Retry
 from runner.messaging.large import Large
 from runner.messaging.ports import Messaging, SequenceConflict
@@ -99,17 +99,9 @@ class Outbox:
             return
 
     async def repeat_controls(self, orchestration: Orchestration) -> None:
-        """Tell the agents of stopping activities again: the first message may have been lost."""
-        for name, activity in orchestration.activities.items():
-            if activity.status is Status.STOPPING:
-                control = Control(
-                    v=VERSION,
-                    activity=name,
-                    generation=orchestration.generation,
-                    lease=activity.lease,
-                    reason="cancel",
-                )
-                await self._control(orchestration, control)
+        """Tell agents again what is to stop and what was taken over: the first message may have been lost."""
+        for control in standing_controls(orchestration):
+            await self._control(orchestration, control)
 
     async def _control(self, orchestration: Orchestration, control: Control) -> None:
         await self._messaging.feed.publish(self._subjects.control(orchestration.oid), encode(control))

@@ -175,12 +175,19 @@ class Answer(Wire, frozen=True, kw_only=True):
 
 
 class Control(Wire, frozen=True, kw_only=True):
-    """The engine tells the agent that holds a lease to stop."""
+    """The engine tells the agents that run a lease what became of it.
+
+    Attributes:
+        reason: ``cancel``: stop. ``lost``: another agent took the task over; those with a lower delivery stop, and the
+            one that has it says that it is at work, by a claim that asks for no answer.
+        delivery: For ``lost``: the one that counts.
+    """
 
     activity: str
     lease: int
     reason: Literal["cancel", "lost"]
     generation: int = 1
+    delivery: int = 0
 
 
 class Beat(Wire, frozen=True, kw_only=True):
