@@ -11,11 +11,27 @@ from processors.terraform.configuration import read
 from runner.model.loading import load_definitions
 
 README = "README.md"
+pytestmark = pytest.mark.timeout(120)
+
+# Presses Ctrl-C at the right moment on a machine of any speed, and not after two seconds.
+TIMEOUT = """
+import signal
+import subprocess
+import sys
+
+command = sys.argv[sys.argv.index("tierform") :]
+with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    for line in process.stderr:
+        print(line, end="", file=sys.stderr, flush=True)
+        if "site: terraform_data.page: creating" in line:
+            process.send_signal(signal.SIGINT)
+sys.exit(process.returncode)
+"""
 
 
 @pytest.fixture(scope="module")
 def walkthrough(tmp_path_factory):
-    return walk(README, tmp_path_factory.mktemp("readme"))
+    return walk(README, tmp_path_factory.mktemp("readme"), {"timeout": TIMEOUT})
 
 
 @pytest.mark.parametrize("shown", commands(README), ids=str)

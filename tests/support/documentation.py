@@ -102,14 +102,22 @@ def _of(block: Block) -> list[Shown]:
     ]
 
 
-def walk(document: str, folder: Path) -> Walkthrough:
-    """Do in ``folder`` what the document says, from its beginning to its end, in one shell."""
-    results, home = folder / "results", folder / "home"
-    work = folder / "work"
-    for each in (results, home, work):
+def walk(document: str, folder: Path, programs: dict[str, str] | None = None) -> Walkthrough:
+    """Do in ``folder`` what the document says, from its beginning to its end, in one shell.
+
+    Args:
+        document: Its path in the project.
+        folder: Empty.
+        programs: Python texts by the names of the commands that they stand in for.
+    """
+    results, home, work, bin_ = (folder / name for name in ("results", "home", "work", "bin"))
+    for each in (results, home, work, bin_):
         each.mkdir()
+    for name, text in (programs or {}).items():
+        (bin_ / name).write_text(f"#!{sys.executable}\n{text}")
+        (bin_ / name).chmod(0o755)
     environment = {
-        "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
+        "PATH": f"{bin_}:{COMMAND.parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "TIERFORM_KEY_FILE": str(folder / "key"),
     }
@@ -118,7 +126,7 @@ def walk(document: str, folder: Path) -> Walkthrough:
         cwd=work,
         env=environment,
         stdin=subprocess.DEVNULL,
-        timeout=50,
+        timeout=110,
         check=True,
     )
     walkthrough = Walkthrough()
