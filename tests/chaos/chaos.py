@@ -26,7 +26,7 @@ from fleet import Fleet
 from verdict import Ledger, Verdict, judge
 from workload import documents
 
-_DISK_MIB = 512
+_DISK_MIB = 96
 _BOUND_SECONDS = 90.0
 """By then everything has ended: an event's and a task's ack waits, restarts, the slowest activity, with room."""
 

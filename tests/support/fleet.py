@@ -117,7 +117,7 @@ class Fleet:
         self.ledger = folder / "ledger.jsonl"
         self.ledger.touch()
         self.key = folder / "key"
-        self.server = ServerMember(NatsServer(store))
+        self.server = ServerMember(NatsServer(store, max_file_store="1TB"))
         self._install_processor()
         project = folder / "project" / "orchestrations"
         project.mkdir(parents=True)

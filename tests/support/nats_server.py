@@ -36,10 +36,19 @@ class NatsServer:
         folder: For its configuration and storage.
         sync_always: Flush every write, as the embedded server does; slower.
         authorization: The configuration's block of that name; a token by default.
+        max_file_store: How much the streams may reserve, ``1TB``; three quarters of what the disk has free by default.
     """
 
-    def __init__(self, folder: Path, *, sync_always: bool = False, authorization: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sync_always: bool = False,
+        authorization: str | None = None,
+        max_file_store: str | None = None,
+    ) -> None:
         self._folder = folder
+        self._limit = f", max_file_store: {max_file_store}" if max_file_store else ""
         self._authorization = authorization or f'token: "{TOKEN}"'
         self._sync = "always" if sync_always else '"2m"'
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -58,7 +67,7 @@ class NatsServer:
         configuration = self._folder / "nats.conf"
         configuration.write_text(
             f'listen: "127.0.0.1:{self.port}"\nauthorization {{ {self._authorization} }}\n'
-            f'jetstream {{ store_dir: "{self._folder / "store"}", sync_interval: {self._sync} }}\n'
+            f'jetstream {{ store_dir: "{self._folder / "store"}", sync_interval: {self._sync}{self._limit} }}\n'
         )
         log = self._folder / "nats.log"
         command = [str(BINARY), "-c", str(configuration), "-l", str(log)]
