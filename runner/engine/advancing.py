@@ -7,9 +7,7 @@ from runner.engine.transition import Transition
 
 
 def advance(t: Transition) -> None:
-    """Start what may start, or end what has nothing left to do. Does nothing in a terminal state."""
-    if t.state.is_terminal:
-        return
+    """Start what may start, or end what has nothing left to do. Not to be called in a terminal state."""
     if t.state.state is OrchestrationState.COMPENSATING:
         compensation.advance(t)
     elif t.state.is_stopping:

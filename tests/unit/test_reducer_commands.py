@@ -294,3 +294,25 @@ def test_a_definition_without_compensation_has_nothing_to_undo():
     run = failed_in_b()
     assert partners(run.plan, run.state) == {}
     assert run.state.state is OrchestrationState.ERRORED
+
+
+def test_a_cancel_while_siblings_are_stopping_already_changes_nothing_for_them():
+    run = Run(plan_of(act("a"), act("b"), cancel_siblings=True))
+    run.start()
+    run.report("a", -2, error="boom")
+    facts = run.cancel()
+    assert [type(fact).__name__ for fact in facts] == ["CancelRequested"]
+    run.report("b", -1, error="stopped")
+    assert run.state.state is OrchestrationState.ERRORED
+
+
+def test_a_write_below_a_diamond_is_no_conflict_with_what_is_upstream():
+    run = Run(plan_of(act("a"), act("b", "a"), act("c", "a"), act("d", "b", "c"), act("x")))
+    run.start()
+    run.report("x", 1, set={"k": 0})
+    run.report("a", 1, set={"k": 1})
+    assert len(run.state.warnings) == 1
+    run.report("b", 1)
+    run.report("c", 1)
+    run.report("d", 1, set={"k": 2})
+    assert len(run.state.warnings) == 1
