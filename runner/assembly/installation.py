@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from runner.activity import ProcessorEnvironment, ProcessorFactory
 from runner.assembly.confidential import Confidential
 from runner.assembly.settings import EnvironmentSettings
+from runner.errors import InvalidUsage
 from runner.executor.agent import Agent
 from runner.executor.neighbours import Neighbours
 from runner.executor.providers import Providers
@@ -150,6 +152,7 @@ async def open_installation(
 @asynccontextmanager
 async def _messaging(project: Project, nats: str | None, environment: EnvironmentSettings) -> AsyncIterator[Messaging]:
     if nats is not None:
+        _refuse_malformed(nats)
         yield await connect(
             JetStreamSettings(
                 urls=tuple(nats.split(",")),
@@ -171,6 +174,16 @@ async def _messaging(project: Project, nats: str | None, environment: Environmen
         guard.cancel()
         await asyncio.gather(guard, return_exceptions=True)
         endpoint.release()
+
+
+def _refuse_malformed(nats: str) -> None:
+    for url in nats.split(","):
+        found = urlsplit(url if "://" in url else f"nats://{url}")
+        if not found.hostname or any(character.isspace() for character in url):
+            raise InvalidUsage(
+                f"connecting to NATS at '{nats}': '{url}' is no address",
+                remedy="write it as nats://host:4222, several with commas between them",
+            )
 
 
 def _assembled(

@@ -13,6 +13,7 @@ from typing import Any
 from runner.assembly.installation import Installation, open_installation
 from runner.cli.background import ensure_background
 from runner.cli.commands.crew import Crew
+from runner.cli.commands.disk import Disk
 from runner.cli.commands.following import Follower
 from runner.cli.commands.submission import Submission, submit
 from runner.cli.exits import Exit, leave_at_once
@@ -21,11 +22,12 @@ from runner.cli.target import Target, find_target, read_each, read_inputs
 from runner.cli.views.progress import LiveProgress, PlainProgress, ProgressView
 from runner.cli.views.result import print_results
 from runner.engine.state import Orchestration, OrchestrationState
-from runner.errors import InvalidUsage
+from runner.errors import InvalidUsage, TierformError
 
 _TIMEOUT = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_ID = 200
+_CANCEL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,9 @@ async def _until_ended(
     main = asyncio.create_task(everything())
     interrupted = asyncio.create_task(crew.interrupted())
     broken = asyncio.create_task(crew.until_broken())
+    disk = Disk(installation.project.data.root)
+    watching = asyncio.create_task(disk.watch(view.say))
+    cancelling: asyncio.Task[None] | None = None
     try:
         await asyncio.wait({main, interrupted, broken}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if main.done():
@@ -207,14 +212,34 @@ async def _until_ended(
             return await _interrupt(crew, view, follower)
         view.say("timed out: cancelling")
         follower.timed_out = True
-        await crew.cancel(follower.open, "timed out")
-        await asyncio.wait({main, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        cancelling = asyncio.create_task(_cancel(crew, view, follower, disk))
+        await asyncio.wait({main, interrupted, cancelling}, return_when=asyncio.FIRST_COMPLETED)
         return await _interrupt(crew, view, follower) if interrupted.done() else None
     finally:
-        for task in (main, interrupted, broken):
+        for task in (main, interrupted, broken, watching, *([cancelling] if cancelling else [])):
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
+
+
+async def _cancel(crew: Crew, view: ProgressView, follower: Follower, disk: Disk) -> None:
+    """Cancel what is open; when that can't be recorded, leave it as it stands, and this process."""
+    try:
+        async with asyncio.timeout(_CANCEL_SECONDS):
+            await crew.cancel(follower.open, "timed out")
+        await disk.is_full_for(_CANCEL_SECONDS)
+        reason = "the disk of the data folder is full: there is no space to record it"
+    except (TierformError, TimeoutError) as error:
+        reason = str(error) or f"the server did not take it within {_CANCEL_SECONDS:g} s"
+    view.say(f"it could not be cancelled: {reason}")
+    _say_how_to_go_on(view, follower)
+    view.close()
+    leave_at_once(Exit.TIMED_OUT)
+
+
+def _say_how_to_go_on(view: ProgressView, follower: Follower) -> None:
+    for oid in sorted(follower.open)[:5]:
+        view.say(f"orchestration {oid} stands where it was; go on with the same command and --id {oid}")
 
 
 async def _interrupt(crew: Crew, view: ProgressView, follower: Follower) -> Exit:
@@ -223,8 +248,7 @@ async def _interrupt(crew: Crew, view: ProgressView, follower: Follower) -> Exit
     drained = asyncio.create_task(crew.drain())
     again = asyncio.create_task(crew.interrupted())
     await asyncio.wait({drained, again}, return_when=asyncio.FIRST_COMPLETED)
-    for oid in sorted(follower.open)[:5]:
-        view.say(f"orchestration {oid} stands where it was; go on with the same command and --id {oid}")
+    _say_how_to_go_on(view, follower)
     if not drained.done():
         view.close()
         leave_at_once(Exit.INTERRUPTED)
