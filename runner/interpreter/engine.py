@@ -16,11 +16,13 @@ from runner.engine.plan import Plan
 from runner.engine.reducer import Input, Lost, Tick, holds_lease, reduce
 from runner.engine.state import Orchestration, Status
 from runner.errors import NeverRetry, Retry, TierformError, UnknownThing
+from runner.interpreter.archivist import Archivist
 from runner.interpreter.mailboxes import Mailboxes
 from runner.interpreter.membership import Membership
 from runner.interpreter.orchestrations import Loaded, Orchestrations, TooLarge
 from runner.interpreter.outbox import Outbox
 from runner.interpreter.plans import PlanSource
+from runner.interpreter.retention import Retention
 from runner.interpreter.settings import EngineSettings
 from runner.interpreter.sweeper import Sweeper
 from runner.interpreter.timers import Timers
@@ -66,6 +68,7 @@ class Engine:
         now: Milliseconds since 1970, UTC.
         secret: Opens completion tokens; the same for all engines.
         settings: Figures.
+        forget: Deletes the secrets of an orchestration's id when it is removed; None removes no orchestration.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Engine:
         now: Callable[[], int],
         secret: bytes,
         settings: EngineSettings | None = None,
+        forget: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
         self.name = name
         self._messaging = messaging
@@ -87,6 +91,10 @@ class Engine:
         self._secret = secret
         self._settings = settings or EngineSettings()
         self._store = Orchestrations(messaging, subjects, name)
+        retention = Retention(messaging, subjects, self._store, forget) if forget is not None else None
+        self._archivist = Archivist(
+            self._store, retention, self._settings, now, self._owns, lambda: 0 in self._partitions
+        )
         self._outbox = Outbox(messaging, subjects, secret)
         self._dead = DeadLetters(messaging.log, subjects)
         self._large = Large(messaging)
@@ -104,7 +112,7 @@ class Engine:
 
     async def run(self) -> None:
         """Take part until cancelled; then hand the partitions over and leave."""
-        parts = (self._members.run(), self._timers.run(), self._sweep())
+        parts = (self._members.run(), self._timers.run(), self._sweep(), self._archivist.run())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.gather(*tasks)
@@ -149,6 +157,9 @@ class Engine:
             self._look_through(gained)
         _log.info("partitions", engine=self.name, owned=sorted(partitions))
 
+    def _owns(self, oid: str) -> bool:
+        return partition_of(oid, self._subjects.partitions) in self._partitions
+
     def _look_through(self, partitions: frozenset[int]) -> None:
         """Load what is in partitions that another engine may have worked on."""
         for partition in partitions:
@@ -168,13 +179,14 @@ class Engine:
 
     async def _take_over(self, partitions: frozenset[int]) -> None:
         """Bring every orchestration of the gained partitions into memory, its timers and suspects with it."""
-        for token in await self._store.ids():
+        for token in await self._store.hot_ids():
             loaded = await self._store.load_token(token)
             state = loaded.orchestration
             if state is None or partition_of(state.oid, self._subjects.partitions) not in partitions:
                 continue
             if state.is_terminal:
                 await self._outbox.respond(state)
+                self._archivist.note(state)
             else:
                 self._mail.put(state.oid, _Item(Tick()))
 
@@ -263,6 +275,7 @@ class Engine:
                 await self._outbox.publish(plan, state, facts, now)
             elif state.is_terminal:
                 await self._outbox.respond(state)
+            self._archivist.note(state)
             for fact in poisonous:
                 await self._bury_task(plan, state, fact)
         await self._answer(answers)
