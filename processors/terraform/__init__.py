@@ -1,5 +1,8 @@
 """The Terraform processor: renders a module into a workspace, plans, applies and destroys it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from runner.activity import ActivityProcessor, ProcessorEnvironment
 
 
@@ -8,6 +11,17 @@ def create(environment: ProcessorEnvironment) -> ActivityProcessor:
     from processors.terraform.processor import TerraformProcessor  # noqa: PLC0415 - the package's parts import each other
 
     return TerraformProcessor(environment)
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuse a ``config`` that no run could carry out. The entry point ``terraform`` of ``tierform.config_checks``.
+
+    Raises:
+        runner.errors.Fatal: A key is unknown, missing, of a wrong type, or not supported yet.
+    """
+    from processors.terraform.configuration import read  # noqa: PLC0415 - as above
+
+    read(config)
 
 
 async def embedded_version() -> str:

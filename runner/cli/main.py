@@ -164,6 +164,7 @@ def list_(
 @app.command(epilog="Examples:  tierform show 6f1c   |   tierform show 6f1c --output json")
 def show(
     oid: IdArgument,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print secret outputs in the clear.")] = False,
     output: OutputOption = "text",
     project: ProjectOption = HERE,
     data_dir: DataDirOption = None,
@@ -172,7 +173,7 @@ def show(
     """Show an orchestration, and of each activity why it is not running."""
     from runner.cli.commands.look import show_command
 
-    raise typer.Exit(show_command(oid, output, project, data_dir, nats))
+    raise typer.Exit(show_command(oid, output, reveal, project, data_dir, nats))
 
 
 @app.command(epilog="Examples:  tierform logs 6f1c   |   tierform logs 6f1c -f")

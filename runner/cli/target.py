@@ -1,17 +1,21 @@
 """TYPE_OR_FILE: which definition is meant, and the set it belongs to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from runner.errors import InvalidDefinition, InvalidInput, InvalidUsage, UnknownThing
+from runner.errors import Fatal, InvalidDefinition, InvalidInput, InvalidUsage, Problem, UnknownThing
 from runner.graph.tiers import tiers
-from runner.model.definition import OrchestrationDefinition
+from runner.model.definition import ActivityDefinition, OrchestrationDefinition
 from runner.model.definitions import DefinitionSet
 from runner.model.loading import load_definitions, load_inputs, load_lines, parse_assignment
 from runner.model.schema import violations
 from runner.project.folder import Project, is_project_module
 
+CONFIG_CHECKS = "tierform.config_checks"
+"""Entry points by provider: each is called with a ``config`` and raises `runner.errors.Fatal` when it is wrong."""
 _SUFFIXES = (".json", ".yaml", ".yml")
 
 
@@ -83,17 +87,33 @@ def _over(own: DefinitionSet, project: Project) -> DefinitionSet:
 
 def _checked(definitions: DefinitionSet, type_: str, project: Project) -> Target:
     definition = definitions.startable(type_)
-    for activity in definition.activities:
-        used = definitions.activities[activity.type]
-        module = used.config.get("module")
-        if used.provider == "terraform" and isinstance(module, str) and module and is_project_module(module):
-            try:
-                project.module_folder(module)
-            except UnknownThing as error:
-                raise InvalidDefinition(
-                    f"checking activity definition '{used.type}': {error.detail}", remedy=error.remedy
-                ) from error
+    undoing = definitions.compensation_of(definition)
+    used = [activity.type for one in (definition, undoing) if one is not None for activity in one.activities]
+    check_providers([definitions.activities[name] for name in dict.fromkeys(used)], project)
     return Target(definition, definitions)
+
+
+def check_providers(activities: Iterable[ActivityDefinition], project: Project) -> None:
+    """Hold activity definitions against what is installed and what the project has: modules, and each provider's config.
+
+    A provider that is not installed here is none of this check's business: an agent elsewhere may have it.
+
+    Raises:
+        runner.errors.InvalidDefinition: All that is wrong at once.
+    """
+    checks = {entry.name: entry for entry in entry_points(group=CONFIG_CHECKS)}
+    problems: list[Problem] = []
+    for definition in activities:
+        module = definition.config.get("module")
+        try:
+            if definition.provider in checks:
+                checks[definition.provider].load()(definition.config)
+            if definition.provider == "terraform" and isinstance(module, str) and is_project_module(module):
+                project.module_folder(module)
+        except (UnknownThing, Fatal) as error:
+            problems.append(Problem(error.detail, path=f"activity definition '{definition.type}'", remedy=error.remedy))
+    if problems:
+        raise InvalidDefinition("checking what the activity definitions ask of their providers", problems)
 
 
 def read_inputs(definition: OrchestrationDefinition, file: str | None, assignments: tuple[str, ...]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from runner.cli.exits import Exit
-from runner.cli.target import Target, find_target, project_definitions
+from runner.cli.target import Target, check_providers, find_target, project_definitions
 from runner.errors import Refused
 from runner.model.loading import load_definitions
 from runner.project.folder import Project
@@ -13,8 +13,11 @@ from runner.project.scaffold import scaffold
 
 def validate_command(paths: list[Path], project_folder: Path) -> Exit:
     """Check definitions as one set."""
-    definitions = load_definitions(*paths) if paths else project_definitions(Project.at(project_folder))
+    project = Project.at(project_folder)
+    definitions = load_definitions(*paths) if paths else project_definitions(project)
     definitions.check()
+    if not paths:
+        check_providers(definitions.activities.values(), project)
     orchestrations, activities = len(definitions.orchestrations), len(definitions.activities)
     print(f"valid: {_count(orchestrations, 'orchestration definition')}, {_count(activities, 'activity definition')}")
     for _, definition in sorted(definitions.orchestrations.items()):

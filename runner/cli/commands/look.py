@@ -5,11 +5,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from runner.assembly.installation import Installation, now_millis, open_installation
 from runner.cli.exits import Exit
 from runner.cli.session import configure_log, open_project, run_async
 from runner.cli.views.progress import PlainProgress
-from runner.cli.views.text import STATES, duration, json_text, value_text
+from runner.cli.views.text import STATES, duration, first_line, json_text, value_text
 from runner.engine.plan import Plan
 from runner.engine.presentation import activity_line, rest_form, timestamp
 from runner.engine.state import Orchestration
@@ -97,14 +99,20 @@ async def load_known(installation: Installation, oid: str) -> tuple[Plan, Orches
     return await installation.plans.plan(state.bundle), state
 
 
-def show_command(oid: str, output: str, project_folder: Path, data_dir: Path | None, nats: str | None) -> Exit:
+def show_command(
+    oid: str, output: str, reveal: bool, project_folder: Path, data_dir: Path | None, nats: str | None
+) -> Exit:
     """One orchestration with its activities."""
     project, environment = open_project(project_folder, data_dir)
     configure_log(project)
 
     async def work() -> tuple[Plan, Orchestration]:
         async with open_installation(project, nats, environment) as installation:
-            return await load_known(installation, oid)
+            plan, state = await load_known(installation, oid)
+            if reveal:
+                plain, _ = await installation.confidential.reveal(state.output, owner=oid)
+                state = msgspec.structs.replace(state, output=plain)
+            return plan, state
 
     plan, state = run_async(work())
     now = now_millis()
@@ -138,6 +146,10 @@ def _print_show(plan: Plan, state: Orchestration, lines: list[dict[str, Any]]) -
             print(f"  {'':8} {''.ljust(width)}  attempt {activity.attempt}, {took}, {activity.agent}")
         if line["error"]:
             print("".join(f"      {text}\n" for text in line["error"].splitlines()), end="")
+    if state.undone or state.not_undone:
+        print("\ncompensation")
+        print("".join(f"  undone      {name}\n" for name in state.undone), end="")
+        print("".join(f"  not undone  {name}: {first_line(why)}\n" for name, why in state.not_undone.items()), end="")
     if state.output:
         print("\noutputs")
         for key, value in state.output.items():
