@@ -25,6 +25,7 @@ from runner.executor.agent import Agent
 from runner.executor.providers import Providers
 from runner.executor.settings import AgentSettings
 from runner.interpreter.engine import Engine
+from runner.interpreter.settings import EngineSettings
 from runner.messaging.memory import MemoryBus
 from runner.protocol.messages import VERSION, CommandEvent, ManifestEvent, encode
 from runner.protocol.subjects import Subjects
@@ -237,6 +238,7 @@ class World:
             name=slot.process.name,
             now=self._now(slot.process),
             secret=b"simulated",
+            settings=EngineSettings(archive_after=None),  # The invariants are asserted on the logs themselves.
         )
         return slot.engine.run()
 
