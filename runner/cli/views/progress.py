@@ -112,6 +112,7 @@ _ICONS = {
     "cancelled": "[yellow]■[/]",
     "stopping": "[yellow]■[/]",
 }
+_ECHO_COLUMNS = 3
 _STATUS = {
     "completed": "completed",
     "failed": "failed",
@@ -166,7 +167,9 @@ class LiveProgress:
         from rich.markup import escape  # noqa: PLC0415 - only on a terminal
         from rich.table import Table  # noqa: PLC0415
 
-        table = Table(title=escape(self._title), title_justify="left", box=None, pad_edge=False, expand=True)
+        # Room for the terminal's echo of Ctrl-C: were it to wrap, the table would be drawn a line lower, twice.
+        width = max(self._console.width - _ECHO_COLUMNS, 20)
+        table = Table(title=escape(self._title), title_justify="left", box=None, pad_edge=False, width=width)
         table.add_column("tier", width=4)
         table.add_column("", width=1)
         table.add_column("activity", no_wrap=True)
