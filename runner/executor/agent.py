@@ -1,33 +1,27 @@
 """An agent: takes tasks of its activity types, keeps their leases alive, runs them, reports."""
 
 import asyncio
-import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
 
-import msgspec
 import structlog
 
-from runner.activity import ActivityResult, Masker, ResultType, Stopping, StopReason
-from runner.errors import NeverRetry, Retry, TierformError, Unreachable
+from runner.activity import ActivityResult, Masker, Stopping, StopReason
+from runner.errors import NeverRetry, TierformError
 from runner.executor.execution import Finished, Watch, execute
-from runner.executor.execution import Secrets as Reveals
 from runner.executor.neighbours import Neighbours
 from runner.executor.providers import Providers
+from runner.executor.reporting import Reporter, Secrets
 from runner.executor.settings import AgentSettings
 from runner.messaging.dead_letters import DeadLetters
 from runner.messaging.large import Large
 from runner.messaging.ports import Consumer, Delivery, Messaging, Subscription
 from runner.protocol.messages import (
     VERSION,
-    Answer,
-    ClaimEvent,
     Control,
     Live,
-    ReportEvent,
     Task,
     decode,
     decode_task,
@@ -39,16 +33,6 @@ _log = structlog.get_logger("agent")
 _STOPS_KEPT = 10_000
 _BEGUN_KEPT = 10_000
 _LEFT_TO_OTHERS = timedelta(milliseconds=10)
-
-
-class Secrets(Reveals, Protocol):
-    """What an agent needs of the secret store."""
-
-    async def conceal_outputs(
-        self, values: dict[str, Any], names: Iterable[str], schema: Any, owner: str
-    ) -> dict[str, Any]:
-        """The values with the named ones, and those the schema marks sensitive, replaced by references."""
-        ...
 
 
 @dataclass(slots=True)
@@ -102,6 +86,7 @@ class Agent:
         self._free = self._settings.concurrency
         self._running: dict[tuple[str, int, str, int], _Running] = {}
         self._large = Large(messaging)
+        self._reporter = Reporter(messaging, subjects, secrets, masker, name)
         self._stops: dict[tuple[str, int, str, int], None] = {}
         self._begun: dict[tuple[str, int, str, int], None] = {}
         self._held: dict[int, Delivery] = {}
@@ -271,14 +256,16 @@ class Agent:
         """Whether this delivery is still to be run; one that is not is acknowledged."""
         task = running.task
         if doubtful:
-            answer = await self._claim(task, delivery.count)
+            answer = await self._reporter.claim(task, delivery.count, self._settings.claim_timeout)
             if not answer.live:
                 await delivery.ack()
                 return False
             if answer.stop:
                 running.stopping.request(StopReason.CANCEL)
         elif (self._subjects.control(task.oid), task.generation, task.activity, task.lease) in self._stops:
-            await self._report(task, delivery.count, Finished(ActivityResult.retry("stopped before it began")), 0)
+            await self._reporter.report(
+                task, delivery.count, Finished(ActivityResult.retry("stopped before it began")), 0
+            )
             await delivery.ack()
             return False
         if task.stop:
@@ -302,93 +289,10 @@ class Agent:
         if finished.handed_back:
             # Not a nak: the server forgets it when it ends together with this agent, and the task would wait for its lease.
             finished = Finished(ActivityResult.schedule(timedelta(0)), finished.changes)
-        await self._report(task, delivery.count, finished, started)
+        await self._reporter.report(task, delivery.count, finished, started)
         await delivery.ack()
 
-    async def _claim(self, task: Task, delivery: int) -> Answer:
-        """Ask the engine, behind every report already sent, whether this lease is still to be run."""
-        reply = f"{self._subjects.prefix}.answer.{uuid.uuid4().hex}"
-        answers = await self._messaging.feed.subscribe(reply)
-        try:
-            await self._send_claim(task, delivery, reply)
-            async with asyncio.timeout(self._settings.claim_timeout.total_seconds()):
-                return await _first_answer(answers)
-        except TimeoutError as error:
-            raise Unreachable(
-                f"claiming activity '{task.activity}' of orchestration '{task.oid}': no engine answered"
-            ) from error
-        finally:
-            await answers.close()
-
-    async def _send_claim(self, task: Task, delivery: int, reply: str) -> None:
-        claim = ClaimEvent(
-            v=VERSION,
-            event_id=uuid.uuid4().hex,
-            oid=task.oid,
-            generation=task.generation,
-            activity=task.activity,
-            attempt=task.attempt,
-            lease=task.lease,
-            delivery=delivery,
-            agent=self.name,
-            reply=reply,
-        )
-        await self._messaging.queue.publish(self._subjects.event(task.oid), encode(claim))
-
-    # Reporting --------------------------------------------------------------------------------------------------
-
-    async def _report(self, task: Task, delivery: int, finished: Finished, started: int) -> None:
-        try:
-            event = await self._report_event(task, delivery, finished, started)
-            data = encode(event)
-        except (TypeError, ValueError, msgspec.MsgspecError) as error:
-            finished = Finished(ActivityResult.fatal(f"what the processor set is not JSON: {error}"))
-            event = await self._report_event(task, delivery, finished, started)
-            data = encode(event)
-        try:
-            await self._send(event, data)
-        except NeverRetry as error:
-            small = Finished(ActivityResult.fatal(f"its result could not be reported: {error}"))
-            event = await self._report_event(task, delivery, small, started)
-            await self._send(event, encode(event))
-
-    async def _send(self, event: ReportEvent, whole: bytes) -> None:
-        """Publish a report until the bus takes it; raises NeverRetry when it is too large for good."""
-        subject = self._subjects.event(event.oid)
-
-        async def publish() -> None:
-            data = whole if self._large.fits(whole) else await self._large.wrap(whole, "reporting")
-            await self._messaging.queue.publish(subject, data, message_id=event.event_id)
-
-        await _until_taken(publish)
-
-    async def _report_event(self, task: Task, delivery: int, finished: Finished, started: int) -> ReportEvent:
-        changes, result = finished.changes, finished.result
-        owner = task.oid
-        schema = task.output_schema
-        kept = result.type is not ResultType.FATAL_ERROR
-        outputs = dict(changes.outputs) if kept else {}
-        values = dict(changes.set) if kept else {}
-        return ReportEvent(
-            v=VERSION,
-            event_id=f"{task.oid}/{task.generation}/{task.activity}/{task.lease}/{delivery}/{self.name}",
-            oid=task.oid,
-            generation=task.generation,
-            activity=task.activity,
-            attempt=task.attempt,
-            lease=task.lease,
-            delivery=delivery,
-            agent=self.name,
-            result=int(result.type),  # type: ignore[arg-type] # One of the five.
-            delay_millis=_millis(result.delay),
-            error=self._masker.mask(result.error),
-            set=await self._secrets.conceal_outputs(values, changes.sensitive_values, None, owner),
-            deleted=sorted(changes.deleted) if kept else [],
-            outputs=await self._secrets.conceal_outputs(outputs, changes.sensitive_outputs, schema, owner),
-            started_millis=started,
-            existing=changes.existing,
-            heartbeat=changes.heartbeat,
-        )
+    # Telling ----------------------------------------------------------------------------------------------------
 
     def _watch(self, task: Task) -> Watch:
         loop = asyncio.get_running_loop()
@@ -442,8 +346,8 @@ class Agent:
                 running.stopping.request(StopReason.CANCEL)
             elif running.delivery < control.delivery:
                 running.stopping.request(StopReason.LOST)
-            else:
-                await self._send_claim(task, running.delivery, reply="")  # It has the task, and says so.
+            if running.delivery > 1 and running.stopping.reason is not StopReason.LOST:
+                await self._reporter.send_claim(task, running.delivery)  # It has the task, and says so.
 
     def _remember_stop(self, stop: tuple[str, int, str, int]) -> None:
         """Keep the newest stops: a task that is still queued is stopped when it arrives."""
@@ -451,27 +355,3 @@ class Agent:
         self._stops[stop] = None
         while len(self._stops) > _STOPS_KEPT:
             del self._stops[next(iter(self._stops))]
-
-
-async def _first_answer(answers: Subscription) -> Answer:
-    async for message in answers:
-        return decode(Answer, message.data)
-    raise Unreachable("waiting for an engine's answer: the connection was closed")
-
-
-async def _until_taken(action: Callable[[], Any]) -> None:
-    pause = 0.1
-    while True:
-        try:
-            await action()
-        except NeverRetry:
-            raise
-        except Retry:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
-        else:
-            return
-
-
-def _millis(delay: timedelta) -> int:
-    return round(delay.total_seconds() * 1000)

@@ -1,7 +1,7 @@
 """Publishes what follows from facts, and derives it again from the state when an engine takes over."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -9,8 +9,8 @@ from runner.engine.effects import controls_of, dispatched, response_of, standing
 from runner.engine.facts import Fact
 from runner.engine.plan import Plan
 from runner.engine.state import Orchestration, OrchestrationState
-from runner.errors import NeverRetry, Retry
 from runner.messaging.large import Large
+from runner.messaging.persistence import until_taken
 from runner.messaging.ports import Messaging, SequenceConflict
 from runner.protocol.messages import VERSION, Control, Live, ManifestEvent, Response, encode
 from runner.protocol.subjects import Subjects
@@ -64,7 +64,7 @@ class Outbox:
             data = whole if self._large.fits(whole) else await self._large.wrap(whole, doing)
             await self._messaging.queue.publish(subject, data, message_id=message_id)
 
-        await _until_done(publish)
+        await until_taken(publish)
 
     async def respond(self, orchestration: Orchestration) -> None:
         """Store the response; the first one written stands."""
@@ -75,7 +75,7 @@ class Outbox:
             data = await self._large.wrap(whole, f"answering orchestration '{orchestration.oid}'")
             await self._append_once(subject, data)
 
-        await _until_done(append)
+        await until_taken(append)
 
     async def refuse(self, event: ManifestEvent, cause: str) -> None:
         """Answer a manifest that cannot be started at all."""
@@ -90,7 +90,7 @@ class Outbox:
             error_detail=cause,
         )
         subject = self._subjects.response(event.oid, 1)
-        await _until_done(lambda: self._append_once(subject, encode(response)))
+        await until_taken(lambda: self._append_once(subject, encode(response)))
 
     async def _append_once(self, subject: str, data: bytes) -> None:
         try:
@@ -119,18 +119,3 @@ class Outbox:
             slim = [{k: v for k, v in msgspec.to_builtins(fact).items() if k not in _HEAVY} for fact in facts]
             data = encode(msgspec.structs.replace(live, facts=slim))
         await self._messaging.feed.publish(self._subjects.live(orchestration.oid), data)
-
-
-async def _until_done(action: Callable[[], Awaitable[None]]) -> None:
-    """Repeat an idempotent publication until the bus takes it."""
-    pause = 0.05
-    while True:
-        try:
-            await action()
-        except NeverRetry:
-            raise
-        except Retry:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
-        else:
-            return
