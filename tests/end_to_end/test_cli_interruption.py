@@ -83,7 +83,9 @@ def test_a_killed_run_goes_on_with_the_same_id(place, seconds):
 
 @pytest.mark.parametrize("victim", ["supervisor.py", "nats-server -c", "worker.py"])
 def test_a_run_survives_the_death_of_each_process_around_it(place, victim):
-    running = place.start("run", "notes.deploy", "--id", "robust", "-o", "json", *place.inputs("robust", 1), "-i", "last=0.5")
+    running = place.start(
+        "run", "notes.deploy", "--id", "robust", "-o", "json", *place.inputs("robust", 1), "-i", "last=0.5"
+    )
     wait_until(lambda: "began a robust" in place.lines() or "began b robust" in place.lines())
     for pid in _pids(place, victim):
         os.kill(pid, signal.SIGKILL)
@@ -121,7 +123,9 @@ def test_a_killed_background_worker_is_replaced_by_the_next_detached_run(place):
 
 
 def test_a_detached_run_with_a_timeout_goes_on_after_it(place):
-    ended = place.run("run", "note.deploy", "--detach", "--timeout", "1s", "--id", "long", "-o", "json", *place.inputs("long", 2))
+    ended = place.run(
+        "run", "note.deploy", "--detach", "--timeout", "1s", "--id", "long", "-o", "json", *place.inputs("long", 2)
+    )
     assert ended.code == 4, ended
     assert ended.json["state"] in (0, 1)
     assert place.run("logs", "-f", "long").stdout.rstrip().endswith("completed")

@@ -13,7 +13,9 @@ import pytest
 def small_disk(folder: Path, options: str) -> Iterator[Path]:
     """A tmpfs on ``folder``; skips where mounting is not permitted, and fails there in a CI that runs as root."""
     folder.mkdir(exist_ok=True)
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
+    )
     if made.returncode != 0:
         reason = f"mounting is not permitted here: {made.stderr.strip()}"
         if os.environ.get("CI") and os.geteuid() == 0:

@@ -75,6 +75,7 @@ class Sandbox:
         self.key = folder / "key"
         self.ledger = folder / "ledger"
         self.home = folder / "home"
+        self._started: list[Started] = []
         self.home.mkdir(parents=True, exist_ok=True)
         (self.project / "orchestrations").mkdir(parents=True, exist_ok=True)
         (self.project / "modules").mkdir(exist_ok=True)
@@ -139,7 +140,9 @@ class Sandbox:
 
     def start(self, *arguments: object, **environment: str) -> "Started":
         """Start the command and leave it running."""
-        return Started(self, [str(argument) for argument in arguments], self.environment | environment)
+        started = Started(self, [str(argument) for argument in arguments], self.environment | environment)
+        self._started.append(started)
+        return started
 
     # Looking ----------------------------------------------------------------------------------------------------
 
@@ -174,6 +177,8 @@ class Sandbox:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        for started in self._started:
+            started.process.wait()
 
 
 class Started:
@@ -263,11 +268,18 @@ def note_definitions() -> list[dict[str, Any]]:
             "activities": [activity("a"), activity("b"), last],
             "output": [{"source": "c.name", "target": "name"}, {"source": "a.facts", "target": "facts"}],
         },
-        {"type": "notes.dispose", "active": True, "schema": {"type": "object", "required": ["name"]}, "activities": disposed},
+        {
+            "type": "notes.dispose",
+            "active": True,
+            "schema": {"type": "object", "required": ["name"]},
+            "activities": disposed,
+        },
     ]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = _PATIENCE_SECONDS, what: Callable[[], str] = str) -> None:
+def wait_until(
+    condition: Callable[[], bool], seconds: float = _PATIENCE_SECONDS, what: Callable[[], str] = str
+) -> None:
     """Wait for it, with a deadline."""
     end = time.monotonic() + seconds
     while not condition():
