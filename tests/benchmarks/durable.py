@@ -78,14 +78,17 @@ class Bench:
         for _ in range(self._scale.repetitions):
             yards.append(self._stack.yardstick_rate(self._scale.yardstick_seconds))
             costs.append(await self.diamond())
-        ratio = median(1 / (wall * yard) for (wall, _), yard in zip(costs, yards, strict=True))
+        pairs = list(zip(costs, yards, strict=True))
+        ratio = median(1 / (wall * rate) for (wall, _), (rate, _) in pairs)
+        cpu_ratio = median(cpu / theirs for (_, cpu), (_, theirs) in pairs)
         name = f"engine_rate_over_yardstick_{self._suffix}"
         rate = median(1 / wall for wall, _ in costs)
         return [
             self._judged(name, ratio, "ratio", 0.25, 0.35, higher_is_better=True),
             Figure(f"engine_rate_{self._suffix}", rate, "activities/s"),
-            Figure(f"yardstick_rate_{self._suffix}", median(yards), "activities/s"),
+            Figure(f"yardstick_rate_{self._suffix}", median(rate for rate, _ in yards), "activities/s"),
             Figure(f"cpu_per_activity_{self._suffix}", median(cpu for _, cpu in costs) * 1e6, "us"),
+            Figure(f"cpu_over_yardstick_{self._suffix}", cpu_ratio, "ratio"),
         ]
 
     async def diamond_latency_over_yardstick(self) -> list[Figure]:
