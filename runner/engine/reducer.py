@@ -35,6 +35,7 @@ scheduled  cancel             dispatched, so that its processor hears of it, and
 others     cancel             activity cancelled
 stopping   report COMPLETE    completed (it did happen)
 stopping   any other report   activity cancelled
+stopping   lost               dispatched again with the next lease, and stopping
 stopping   due                activity cancelled, abandoned
 ========== ================== =========================================================================
 
@@ -141,9 +142,11 @@ def _refusal(plan: Plan, event: ManifestEvent, data: dict[str, Any]) -> str:
 
 def _lost(t: Transition, event: Lost) -> None:
     activity = t.state.activities.get(event.activity)
-    if activity is None or activity.lease != event.lease or activity.status is not Status.QUEUED:
+    if activity is None or activity.lease != event.lease or activity.status not in (Status.QUEUED, Status.STOPPING):
         return
     t.dispatch_again(event.activity, cause="lost", attempt=activity.attempt)
+    if activity.status is Status.STOPPING:  # Its processor hears of it from the task; the grace stays what it was.
+        t.add(facts.StopRequested(activity=event.activity, due_millis=activity.due_millis))
 
 
 def _tick(t: Transition, event: Tick) -> None:

@@ -1,8 +1,8 @@
 """Finds activities whose task nobody has: lost between the log and the queue by an engine that died.
 
 The log says that a task was to be published; only the bus knows whether it was. An activity counts as lost when it has
-been queued for a while, its type's consumer has neither pending nor unacknowledged messages, and no event that might
-be its report waits for an engine; and all that twice in a row.
+been queued or stopping for a while, its type's consumer has neither pending nor unacknowledged messages, and no event
+that might be its report waits for an engine; and all that twice in a row.
 
 The figures say nothing of a task that one agent took over from another: an acknowledgement of the one that lost it, which
 may come at any time, removes the message. So the agent that has it is asked, and what it says counts from then on.
@@ -53,7 +53,7 @@ class Sweeper:
         for name, activity in orchestration.activities.items():
             if activity.status is Status.STOPPING or (activity.status is Status.QUEUED and activity.delivery > 1):
                 self._told.add(oid)
-            if activity.status is Status.QUEUED:
+            if activity.status in (Status.QUEUED, Status.STOPPING):
                 names.add(name)
                 queued = Queued(oid, name, types(name), activity.lease, activity.dispatched_millis)
                 known = before.get(name)

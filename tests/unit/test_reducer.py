@@ -303,6 +303,17 @@ def test_a_lost_task_is_dispatched_with_the_next_lease_and_only_while_it_is_the_
     assert diamond.take(Lost("a", 2)) == []
 
 
+def test_a_lost_task_of_a_stopping_activity_is_dispatched_to_be_stopped_within_the_same_grace(diamond):
+    diamond.cancel()
+    due = diamond.state.activities["a"].due_millis
+    diamond.take(Lost("a", 1), later=5_000)
+    assert diamond.status("a") is Status.STOPPING
+    assert diamond.state.activities["a"].due_millis == due
+    assert task_of(diamond.plan, diamond.state, "a", b"").stop == "cancel"
+    diamond.report("a", -1)
+    assert diamond.state.state is OrchestrationState.CANCELLED
+
+
 def test_outputs_that_violate_the_output_schema_are_fatal():
     schema = {"type": "object", "properties": {"port": {"type": "integer"}}}
     run = Run(plan_of(act("a", output_schema=schema), act("b", output_schema=schema)))
