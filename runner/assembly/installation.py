@@ -7,7 +7,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from runner.interpreter.engine import Engine
 from runner.interpreter.orchestrations import Orchestrations
 from runner.interpreter.plans import BUCKET as DEFINITIONS
 from runner.interpreter.plans import Plans
+from runner.interpreter.settings import EngineSettings
 from runner.messaging.jetstream import JetStreamSettings, connect
 from runner.messaging.ports import Messaging
 from runner.model.bundle import Bundle
@@ -61,8 +63,11 @@ class Installation:
     plans: Plans
     orchestrations: Orchestrations
 
-    def engine(self) -> Engine:
+    def engine(self, settings: EngineSettings | None = None) -> Engine:
         """A new engine on this connection."""
+        settings = settings or EngineSettings()
+        if self.environment.archive_seconds is not None:
+            settings = replace(settings, archive_after=timedelta(seconds=self.environment.archive_seconds))
         return Engine(
             self.messaging,
             self.plans,
@@ -70,6 +75,8 @@ class Installation:
             name=_unique("engine"),
             now=now_millis,
             secret=bytes.fromhex(self.keyring.fingerprint(b"completion tokens")),
+            settings=settings,
+            forget=self.store.delete_owner,
         )
 
     def agent(

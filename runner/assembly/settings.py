@@ -20,6 +20,8 @@ class EnvironmentSettings:
         nats_password: ``TIERFORM_NATS_PASSWORD``, likewise.
         prefix: ``TIERFORM_PREFIX``, first token of every subject.
         concurrency: ``TIERFORM_CONCURRENCY``, activities at once in one agent; 0 when not set.
+        archive_seconds: ``TIERFORM_ARCHIVE_SECONDS``, how long after its end an orchestration goes to the archive; None
+            when not set.
         user: Who is logged in, for histories.
         ci: Whether ``CI`` is set.
     """
@@ -31,6 +33,7 @@ class EnvironmentSettings:
     nats_password: str | None = None
     prefix: str = "tierform"
     concurrency: int = 0
+    archive_seconds: int | None = None
     user: str = ""
     ci: bool = False
 
@@ -41,6 +44,7 @@ def read_environment(environment: Mapping[str, str] | None = None) -> Environmen
     home = Path(found.get("HOME") or Path.home())
     key_file = found.get("TIERFORM_KEY_FILE")
     concurrency = found.get("TIERFORM_CONCURRENCY", "")
+    archive_seconds = found.get("TIERFORM_ARCHIVE_SECONDS", "")
     return EnvironmentSettings(
         key_file=Path(key_file) if key_file else default_key_file(home, found.get("XDG_CONFIG_HOME", "")),
         nats_token=found.get("TIERFORM_NATS_TOKEN"),
@@ -49,6 +53,7 @@ def read_environment(environment: Mapping[str, str] | None = None) -> Environmen
         nats_password=found.get("TIERFORM_NATS_PASSWORD"),
         prefix=found.get("TIERFORM_PREFIX") or "tierform",
         concurrency=int(concurrency) if concurrency.isdigit() else 0,
+        archive_seconds=int(archive_seconds) if archive_seconds.isdigit() else None,
         user=found.get("USER") or found.get("LOGNAME") or "",
         ci=bool(found.get("CI")),
     )

@@ -330,8 +330,59 @@ def dead_letters(
     raise typer.Exit(dead_letters_command(action, number, output, project, data_dir, nats))
 
 
-@app.command(epilog="Examples:  tierform serve --nats nats://localhost:4222   |   tierform serve --project deploys")
+@app.command(epilog="Examples:  tierform purge --older-than 30d   |   tierform purge --keep 1000")
+def purge(
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="30d", help="Those that ended longer ago (s, m, h, d).")
+    ] = None,
+    keep: Annotated[int | None, typer.Option("--keep", min=0, help="All but so many, those that ended last.")] = None,
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Remove orchestrations that have ended, with their histories and secrets."""
+    from runner.cli.commands.keeping import purge_command
+
+    raise typer.Exit(purge_command(older_than, keep, project, data_dir, nats))
+
+
+@app.command(
+    epilog="Examples:  tierform backup tierform.tar   |   tierform backup tierform.tar --data-dir /srv/tierform"
+)
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; replaced when it is there.")],
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Write everything that the installation holds into one file, whatever runs; the key file is not in it."""
+    from runner.cli.commands.keeping import backup_command
+
+    raise typer.Exit(backup_command(file, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform restore tierform.tar   |   tierform restore tierform.tar --force")
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `tierform backup` wrote.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace what the installation holds.")] = False,
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Put a backup into an empty installation."""
+    from runner.cli.commands.keeping import restore_command
+
+    raise typer.Exit(restore_command(file, force, project, data_dir, nats))
+
+
+@app.command(epilog="Examples:  tierform serve --nats nats://localhost:4222   |   tierform serve --keep-days 30")
 def serve(
+    keep_days: Annotated[
+        int, typer.Option("--keep-days", min=0, help="Remove what ended longer ago; 0 keeps it for ever.")
+    ] = 90,
+    keep_count: Annotated[
+        int | None, typer.Option("--keep-count", min=0, help="Remove all but so many that have ended.")
+    ] = None,
     project: ProjectOption = HERE,
     data_dir: DataDirOption = None,
     nats: NatsOption = None,
@@ -339,7 +390,7 @@ def serve(
     """Run an engine; any number of them share the work."""
     from runner.cli.commands.serve import serve_command
 
-    raise typer.Exit(serve_command(project, data_dir, nats))
+    raise typer.Exit(serve_command(keep_days, keep_count, project, data_dir, nats))
 
 
 @app.command(

@@ -116,10 +116,12 @@ def _server(project: Project, environment: EnvironmentSettings, nats: str | None
 
 
 async def _described(installation: Installation, nats: str | None) -> str:
-    count = len(await installation.orchestrations.ids())
+    store = installation.orchestrations
+    hot, archived = len(await store.hot_ids()), len(await store.archive.tokens())
     place = f"at {nats}" if nats else "embedded, in the data folder, every write synced to disk"
     limit = installation.messaging.capabilities.max_message_bytes
-    return f"{place}; messages up to {limit // 1024} KiB; {count} orchestrations; key file '{installation.environment.key_file}'"
+    stored = f"{hot} orchestrations in the log, {archived} in the archive"
+    return f"{place}; messages up to {limit // 1024} KiB; {stored}; key file '{installation.environment.key_file}'"
 
 
 def _processors() -> Finding:

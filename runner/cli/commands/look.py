@@ -16,6 +16,7 @@ from runner.engine.plan import Plan
 from runner.engine.presentation import activity_line, rest_form, timestamp
 from runner.engine.state import Orchestration
 from runner.errors import TierformError, UnknownThing
+from runner.interpreter.orchestrations import Summary
 from runner.protocol.messages import Live, decode
 
 _ENTRY = (
@@ -36,11 +37,9 @@ def list_command(
     project, environment = open_project(project_folder, data_dir)
     configure_log(project)
 
-    async def work() -> list[Orchestration]:
+    async def work() -> list[Summary]:
         async with open_installation(project, nats, environment) as installation:
-            tokens = await installation.orchestrations.ids()
-            loaded = [(await installation.orchestrations.load_token(token)).orchestration for token in tokens]
-            return [state for state in loaded if state is not None]
+            return await installation.orchestrations.summaries()
 
     states = [s for s in run_async(work()) if correlation_id is None or s.correlation_id == correlation_id]
     states.sort(key=lambda state: (-state.created_millis, state.oid))
@@ -56,7 +55,7 @@ def list_command(
     return Exit.COMPLETED
 
 
-def _entry(state: Orchestration) -> dict[str, Any]:
+def _entry(state: Summary) -> dict[str, Any]:
     values = (
         state.oid,
         state.correlation_id,
@@ -69,7 +68,7 @@ def _entry(state: Orchestration) -> dict[str, Any]:
     return dict(zip(_ENTRY, values, strict=True))
 
 
-def _print_list(states: list[Orchestration], nothing: str) -> None:
+def _print_list(states: list[Summary], nothing: str) -> None:
     if not states:
         print(nothing, file=sys.stderr)
         return

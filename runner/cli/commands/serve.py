@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from runner.assembly.installation import Installation, open_installation
@@ -12,19 +13,23 @@ from runner.cli.session import configure_log, open_project, run_async
 from runner.cli.target import project_definitions
 from runner.errors import InvalidUsage, TierformError
 from runner.executor.agent import Agent
+from runner.interpreter.settings import EngineSettings
 
 _LOOK_SECONDS = 0.5
 
 
-def serve_command(project_folder: Path, data_dir: Path | None, nats: str | None) -> Exit:
+def serve_command(
+    keep_days: int, keep_count: int | None, project_folder: Path, data_dir: Path | None, nats: str | None
+) -> Exit:
     """Register the project's definitions, then run an engine until SIGTERM."""
+    settings = EngineSettings(keep_for=timedelta(days=keep_days) if keep_days else None, keep_count=keep_count)
     project, environment = open_project(project_folder, data_dir)
     configure_log(project)
 
     async def work() -> Exit:
         async with open_installation(project, nats, environment) as installation:
             count = await _register(installation)
-            engine = installation.engine()
+            engine = installation.engine(settings)
             _say(f"engine {engine.name} works, {count} orchestration definitions registered; SIGTERM ends it")
             return await _until_told(engine.run, engine.drain)
 
