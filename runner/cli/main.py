@@ -86,7 +86,7 @@ def run(
         bool, typer.Option("--detach", help="Start it, leave it running in the background and return.")
     ] = False,
     timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="30m", help="Give up after so long (s, m, h).")
+        str | None, typer.Option("--timeout", metavar="30m", help="Cancel it after so long (s, m, h); with --detach: wait so long for its end.")
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="ACTIVITY", help="Run this activity only. May be repeated.")
