@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from sandbox import Sandbox
 
 TENANT = {"type": "object", "required": ["tenantId"], "properties": {"tenantId": {"type": "string"}}}
@@ -75,7 +74,7 @@ def test_a_missing_file_is_named(place):
         ("inputs.json", '{"tenantId": "a", "tenantId": "b"}', "inputs.json:1:"),
         ("inputs.json", "", "inputs.json"),
         ("inputs.json", '["a"]', "inputs.json"),
-        ("inputs.json", "{\"tenantId\": NaN}", "inputs.json:1:"),
+        ("inputs.json", '{"tenantId": NaN}', "inputs.json:1:"),
         ("inputs.yaml", "a: &x [*x]\n", "inputs.yaml"),
         ("inputs.yaml", "a: !!python/object/apply:os.system [id]\n", "inputs.yaml:1:"),
     ],

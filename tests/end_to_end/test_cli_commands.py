@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from sandbox import Sandbox, wait_until
 
 

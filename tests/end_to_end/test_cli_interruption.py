@@ -5,12 +5,12 @@ import os
 import random
 import signal
 import time
+from functools import partial
 
 import pytest
+from sandbox import Sandbox, together, wait_until
 
-from sandbox import Sandbox, wait_until
-
-_MOMENTS = random.Random(7)
+_MOMENTS = random.Random(7)  # noqa: S311 - moments, not keys
 DELAYS = [round(_MOMENTS.uniform(0.2, 2.0), 2) for _ in range(3)]
 
 
@@ -37,13 +37,9 @@ def _resume(place: Sandbox, oid: str) -> None:
         assert place.lines().count(f"made {name} {oid}") == count == 1
 
 
-def _pids(place: Sandbox, word: str) -> list[int]:
-    return [pid for pid, text in place.processes().items() if word in text]
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_interrupt_stops_terraform_gracefully_and_the_same_id_goes_on(place, number):
-    running = place.start("run", "note.deploy", "--id", "paused", *place.inputs("paused", 30))
+    running = place.start("run", "note.deploy", "--id", "paused", *place.inputs("paused", 2))
     wait_until(lambda: "began a paused" in place.lines())
     running.send(number)
     ended = running.ended(10)
@@ -54,10 +50,10 @@ def test_one_interrupt_stops_terraform_gracefully_and_the_same_id_goes_on(place,
     assert (place.data / "workspaces/paused-a/terraform.tfstate").exists()
     shown = place.show("paused")
     assert (shown["state"], shown["activities"][0]["attempt"]) == (1, 1)
-    resumed = place.start("run", "note.deploy", "--id", "paused", "-o", "json")
-    resumed.until("creating")
-    resumed.send(number)
-    assert resumed.ended(10).code == 130
+    resumed = place.run("run", "note.deploy", "--id", "paused", "-o", "json")
+    assert resumed.code == 0, resumed
+    assert resumed.json["outputData"]["name"] == "paused"
+    assert place.lines() == ["began a paused", "began a paused", "made a paused"]
 
 
 def test_an_interrupt_before_anything_runs_ends_with_130(place):
@@ -68,39 +64,54 @@ def test_an_interrupt_before_anything_runs_ends_with_130(place):
     assert place.run("run", "note.deploy", *place.inputs("later")).code == 0
 
 
-@pytest.mark.parametrize("seconds", DELAYS)
-def test_a_killed_run_goes_on_with_the_same_id(place, seconds):
-    running = place.start("run", "notes.deploy", "--id", "cut", *place.inputs("cut", 0.4), "-i", "last=0.4")
-    time.sleep(seconds)
-    os.kill(running.pid, signal.SIGKILL)
-    running.process.wait()
-    place.assert_nothing_left()
-    if "cut" in {one["id"] for one in place.run("list", "-o", "json").json}:
-        _resume(place, "cut")
-    else:
-        assert place.run("run", "notes.deploy", "--id", "cut", *place.inputs("cut")).code == 0
+def test_a_run_killed_at_any_moment_goes_on_with_the_same_id(tmp_path):
+    together(*(partial(_kill_and_resume, Sandbox(tmp_path / str(seconds)).notes(), seconds) for seconds in DELAYS))
 
 
-@pytest.mark.parametrize("victim", ["supervisor.py", "nats-server -c", "worker.py"])
-def test_a_run_survives_the_death_of_each_process_around_it(place, victim):
-    running = place.start(
-        "run", "notes.deploy", "--id", "robust", "-o", "json", *place.inputs("robust", 1), "-i", "last=0.5"
-    )
-    wait_until(lambda: "began a robust" in place.lines() or "began b robust" in place.lines())
-    for pid in _pids(place, victim):
-        os.kill(pid, signal.SIGKILL)
-    ended = running.ended()
-    assert ended.code == 0, ended
-    assert ended.json["outputData"]["name"] == "robust"
-    assert place.lines().count("made c robust") == 1
-    _resume(place, "robust")
+def _kill_and_resume(place: Sandbox, seconds: float) -> None:
+    try:
+        running = place.start("run", "notes.deploy", "--id", "cut", *place.inputs("cut", 0.4), "-i", "last=0.4")
+        time.sleep(seconds)
+        os.kill(running.pid, signal.SIGKILL)
+        running.process.wait()
+        place.assert_nothing_left()
+        if "cut" in {one["id"] for one in place.run("list", "-o", "json").json}:
+            _resume(place, "cut")
+        else:
+            assert place.run("run", "notes.deploy", "--id", "cut", *place.inputs("cut")).code == 0
+        place.assert_nothing_left()
+        place.assert_no_traceback_in_logs()
+    finally:
+        place.end()
+
+
+def test_a_run_survives_the_death_of_each_process_around_it(tmp_path):
+    victims = ("supervisor.py", "nats-server -c", "worker.py")
+    places = [Sandbox(tmp_path / str(number)).notes() for number in range(len(victims))]
+    together(*(partial(_survive, place, victim) for place, victim in zip(places, victims, strict=True)))
+
+
+def _survive(place: Sandbox, victim: str) -> None:
+    try:
+        options = (*place.inputs("robust", 1), "-i", "last=0.5")
+        running = place.start("run", "notes.deploy", "--id", "robust", "-o", "json", *options)
+        wait_until(lambda: "began a robust" in place.lines() or "began b robust" in place.lines())
+        assert any(victim in text for text in place.processes().values())
+        place.kill(victim)
+        ended = running.ended()
+        assert ended.code == 0, ended
+        assert place.lines().count("made c robust") == 1
+        _resume(place, "robust")
+        place.assert_nothing_left()
+        place.assert_no_traceback_in_logs()
+    finally:
+        place.end()
 
 
 def test_everything_killed_at_once_goes_on_with_the_same_id(place):
     running = place.start("run", "notes.deploy", "--id", "crash", *place.inputs("crash", 0.4), "-i", "last=20")
     wait_until(lambda: "began c crash" in place.lines())
-    for pid in place.processes():
-        os.kill(pid, signal.SIGKILL)
+    place.kill()
     running.process.wait()
     assert place.statuses("crash") == {"a": "completed", "b": "completed", "c": "queued"}
     running = place.start("run", "notes.deploy", "--id", "crash", "-o", "json")
@@ -113,8 +124,7 @@ def test_everything_killed_at_once_goes_on_with_the_same_id(place):
 def test_a_killed_background_worker_is_replaced_by_the_next_detached_run(place):
     assert place.run("run", "note.deploy", "--detach", "--id", "one", *place.inputs("one", 1)).code == 0
     wait_until(lambda: "began a one" in place.lines())
-    for pid in _pids(place, "background"):
-        os.kill(pid, signal.SIGKILL)
+    place.kill("background")
     place.assert_nothing_left()
     ended = place.run("run", "note.deploy", "--detach", "--timeout", "30s", "--id", "one", "-o", "json")
     assert ended.code == 0, ended

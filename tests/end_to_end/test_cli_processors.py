@@ -4,7 +4,6 @@ import json
 import signal
 
 import pytest
-
 from sandbox import Sandbox, wait_until
 
 SOURCE = """

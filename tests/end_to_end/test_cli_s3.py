@@ -7,7 +7,6 @@ from pathlib import Path
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-
 from sandbox import Sandbox
 
 PROJECT = Path(__file__).parents[2]

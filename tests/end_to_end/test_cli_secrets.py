@@ -6,7 +6,6 @@ import os
 import signal
 
 import pytest
-
 from sandbox import Sandbox, wait_until
 
 GIVEN = 'canary-IN "quoted" \\ ä-4711'

@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A tmpfs on ``folder``; skips where mounting is not permitted, and fails there in a CI that runs as root."""
+    """A tmpfs on ``folder``; where mounting is not permitted the test is skipped, in a CI that runs as root it fails."""
     folder.mkdir(exist_ok=True)
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False

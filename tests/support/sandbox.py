@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,13 +172,16 @@ class Sandbox:
             text = path.read_text(errors="replace")
             assert "Traceback" not in text, f"{path}\n{text[-4000:]}"
 
+    def kill(self, word: str = "") -> None:
+        """Send SIGKILL to its processes whose arguments have the word, each by its id."""
+        for pid, text in self.processes().items():
+            if word in text:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
     def end(self) -> None:
-        """Whatever a failed test left: by its process id, never by name."""
-        for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        """End whatever a failed test left."""
+        self.kill()
         for started in self._started:
             started.process.wait()
 
@@ -285,6 +290,14 @@ def wait_until(
     while not condition():
         assert time.monotonic() < end, what() or "it did not come"
         time.sleep(0.02)
+
+
+def together(*actions: Callable[[], None]) -> None:
+    """Do them side by side, to the end of each: for tests that wait more than they work."""
+    with ThreadPoolExecutor(len(actions)) as threads:
+        futures = [threads.submit(action) for action in actions]
+    for future in futures:
+        future.result()
 
 
 def _processes(*places: str) -> Iterable[tuple[int, str]]:
