@@ -23,7 +23,7 @@ demo: $(VENV)/.runtime ## Deploy a tenant with Terraform over JetStream, show it
 	@bash examples/demo/demo.sh
 
 test: $(VENV)/.dev ## Pass the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 coverage: $(VENV)/.dev ## Check that unit tests reach every branch of the pure parts
 	$(BIN)/python -m coverage run -m pytest -q tests/unit
