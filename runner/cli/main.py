@@ -86,7 +86,12 @@ def run(
         bool, typer.Option("--detach", help="Start it, leave it running in the background and return.")
     ] = False,
     timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="30m", help="Cancel it after so long (s, m, h); with --detach: wait so long for its end.")
+        str | None,
+        typer.Option(
+            "--timeout",
+            metavar="30m",
+            help="Cancel it after so long (s, m, h); with --detach: wait so long for its end.",
+        ),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="ACTIVITY", help="Run this activity only. May be repeated.")
@@ -426,6 +431,18 @@ def stop(
     from runner.cli.commands.control import stop_command
 
     raise typer.Exit(stop_command(project, data_dir))
+
+
+@app.command("rotate-key", epilog="Examples:  tierform rotate-key   |   tierform rotate-key --project deploys")
+def rotate_key(
+    project: ProjectOption = HERE,
+    data_dir: DataDirOption = None,
+    nats: NatsOption = None,
+) -> None:
+    """Make a new key for secrets and wrap every stored secret by it; older keys still open what they did."""
+    from runner.cli.commands.keys import rotate_key_command
+
+    raise typer.Exit(rotate_key_command(project, data_dir, nats))
 
 
 @app.command(epilog="Examples:  tierform doctor   |   tierform doctor --output json")
