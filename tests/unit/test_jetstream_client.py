@@ -136,3 +136,14 @@ async def test_nothing_is_buffered_without_a_connection():
     client._status = Client.RECONNECTING
     with pytest.raises(nats.errors.OutboundBufferLimitError):
         await client.publish("a", b"data")
+
+
+async def test_the_answer_to_a_flush_that_was_given_up_is_no_error():
+    client = ReconnectingClient()
+    given_up, waiting = (asyncio.get_running_loop().create_future() for _ in range(2))
+    client._pongs = [given_up, waiting]
+    given_up.cancel()
+    await client._process_pong()
+    assert not waiting.done()
+    await client._process_pong()
+    assert waiting.result() is True

@@ -4,6 +4,7 @@ The short way is for messages: it does what nats-py 2.16 does for them, in half 
 everything else, and whatever is unusual, goes through nats-py's own code. A test compares both.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any, cast
@@ -33,6 +34,12 @@ class ReconnectingClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = _ShortParser(self)
+
+    async def _process_pong(self) -> None:
+        """nats-py 2.16 drops the connection over the answer to a flush that was cancelled meanwhile."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
     async def _process_err(self, err_msg: str) -> None:
         text = err_msg.strip("'\" ").lower()
