@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runner.engine.plan import Plan, PlannedActivity, RetryRule
+from runner.interpreter.membership import shares
 from runner.messaging.memory import Faults
+from runner.protocol.subjects import partition_of
 
 STORM_SECONDS = 20.0
 """How long things go wrong; then the calm begins, and everything has to come to its end."""
@@ -91,8 +93,37 @@ class Scenario:
 
 
 def scenario(seed: int) -> Scenario:
-    """The scenario of a seed."""
+    """The scenario of a seed; that of a negative one is made by hand."""
+    if seed < 0:
+        return _MADE[-seed - 1](seed)
     return _Drawing(random.Random(seed), seed).draw()  # noqa: S311 - a scenario, no secret
+
+
+def _frozen_owner(seed: int) -> Scenario:
+    """The engine that owns a partition is frozen; another one starts an orchestration there, and gives it back."""
+    activity = PlannedActivity(id="a0", type="dns.example.com", provider="scripted", inputs=(("x", ""),))
+    plan = Plan(
+        digest="sha256:plan0", type="plan0", tiers=(("a0",),), activities={"a0": activity}, input={"x": 0, "base": "b"}
+    )
+    oid, partitions = "frozen", 4
+    owner = shares(partitions, ("engine-0.1", "engine-1.1"))[partition_of(oid, partitions)]
+    polls = (Step("schedule", delay_millis=6000), Step("complete", outputs={"n": "a0-1"}))
+    return Scenario(
+        seed=seed,
+        plans=(plan,),
+        scripts={(oid, "a0"): (polls,)},
+        starts=(Start(oid, "plan0", 4.2, {"x": 1}),),
+        mishaps=(Mishap(1.0, "freeze", owner.removesuffix(".1"), seconds=4.0),),
+        faults=Faults(seed=seed),
+        engines=2,
+        agents=1,
+        partitions=partitions,
+        concurrency=2,
+        shuffles=False,
+    )
+
+
+_MADE = (_frozen_owner,)
 
 
 class _Drawing:
