@@ -13,6 +13,7 @@ from runner.errors import NeverRetry, TierformError
 from runner.executor.execution import Finished, Watch, execute
 from runner.executor.neighbours import Neighbours
 from runner.executor.providers import Providers
+from runner.executor.pulse import Pulse
 from runner.executor.reporting import Reporter, Secrets
 from runner.executor.settings import AgentSettings
 from runner.messaging.dead_letters import DeadLetters
@@ -82,6 +83,7 @@ class Agent:
         self._masker = masker
         self._now = now
         self._settings = settings or AgentSettings()
+        self._pulse = Pulse(self._settings.ack_wait.total_seconds() / 2)
         self._slots = asyncio.Semaphore(self._settings.concurrency)
         self._free = self._settings.concurrency
         self._running: dict[tuple[str, int, str, int], _Running] = {}
@@ -103,6 +105,7 @@ class Agent:
             async with asyncio.TaskGroup() as loops:
                 self._loops = loops
                 loops.create_task(self._listen(control))
+                loops.create_task(self._pulse.run())
                 if self._neighbours is not None:
                     loops.create_task(self._neighbours.run())
                 self.add(types)
@@ -246,7 +249,8 @@ class Agent:
     def _is_doubtful(self, key: tuple[str, int, str, int], delivery: Delivery, came: float) -> bool:
         """Whether somebody may have run the lease meanwhile: it came before, or it lay here for long."""
         lay = asyncio.get_running_loop().time() - came
-        doubtful = delivery.count > 1 or key in self._begun or lay > self._settings.ack_wait.total_seconds() / 2
+        late = lay > self._settings.ack_wait.total_seconds() / 2 or self._pulse.stood_still()
+        doubtful = delivery.count > 1 or key in self._begun or late
         self._begun[key] = None
         while len(self._begun) > _BEGUN_KEPT:
             del self._begun[next(iter(self._begun))]
