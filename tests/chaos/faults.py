@@ -81,8 +81,9 @@ class Faults:
         else:
             self.done[f"drains of {what}s"] += 1
             victim.send(signal.SIGTERM)
-            if await asyncio.to_thread(victim.wait) != 0:
-                self.done["drains that did not end with 0"] += 1
+            code = await asyncio.to_thread(victim.wait)
+            if code != 0:
+                self.done[f"drains of {what}s that ended with {code}"] += 1
             victim.kill()
             await self._start_again(victim)
 
