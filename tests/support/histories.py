@@ -206,7 +206,10 @@ async def _accompany(scenario: Scenario, environment: Environment, bus: MemoryBu
         state = await environment.state(oid)
         events = list(_events(scenario, state)) if state is not None else []
         for name, event in events:
-            if name not in given:
+            again = (
+                name == "pause/1" and "resume/1" in given
+            )  # A log that begins paused is resumed, and not paused again.
+            if name not in given and not again:
                 given.add(name)
                 await queue.publish(SUBJECTS.event(oid), encode(event), message_id=name)
         if state is not None and state.is_terminal and not events:
