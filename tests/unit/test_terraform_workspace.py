@@ -54,7 +54,11 @@ def test_a_terraform_that_outlived_its_supervisor_holds_it(workspace):
         _other(workspace).acquire(HOLDER)
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"1 1\n", f"{os.getpid()} 1\n".encode(), b"999999999 5\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", b"1 1\n", f"{os.getpid()} 1\n".encode(), b"999999999 5\n"],
+    ids=["empty", "nonsense", "init", "recycled", "dead"],  # A process id in a name would differ between workers.
+)
 def test_a_recycled_or_dead_process_id_holds_nothing(content):
     assert not is_alive(content)
 
