@@ -41,6 +41,19 @@ class ReconnectingClient(Client):
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
 
+    async def flush(self, timeout: int = 10) -> None:  # noqa: ASYNC109 - nats-py's signature
+        """As nats-py's, without ``wait_for``: in Python 3.11 that swallows a cancellation that comes with the answer."""
+        if not self.is_connected:
+            await super().flush(timeout)
+            return
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._send_ping(future)
+                await future
+        except TimeoutError:
+            raise nats.errors.FlushTimeoutError from None
+
     async def _process_err(self, err_msg: str) -> None:
         text = err_msg.strip("'\" ").lower()
         if "permissions violation" in text or not self.is_connected:
